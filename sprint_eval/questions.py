@@ -1,0 +1,40 @@
+"""What makes two questions the same: exactly, and once numbers are masked.
+
+Data sets of word problems repeat a problem with other numbers; a router or a student that saw
+one has seen the other. Every guard of train against test uses these two hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+# Runs of digits with their separators, fractions and percents: "1,200", "3/8", "(3/8)", "80%", "2.5".
+_NUMBER = re.compile(r"\(?\d[\d,./]*(?<=\d)\)?\s*%?")
+_NOT_WORD = re.compile(r"[^\w#]+")
+
+
+def normalize_question(text: str) -> str:
+    """The question as it is compared: NFKC, lower case, single spaces; signs stay (3+4 is not 3*4)."""
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
+
+
+def mask_numbers(text: str) -> str:
+    """The question as it is compared once every number reads ``#``: words only, no punctuation."""
+    words = _NUMBER.sub(" # ", normalize_question(text))
+    return " ".join(_NOT_WORD.sub(" ", words).split())
+
+
+def question_hash(text: str) -> str:
+    """16 hexadecimal digits that name a question, whatever its case and spacing."""
+    return _digest(normalize_question(text) or text)
+
+
+def masked_question_hash(text: str) -> str:
+    """16 hexadecimal digits that name a question up to its numbers."""
+    return _digest(mask_numbers(text) or text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
