@@ -18,6 +18,7 @@ class Sampling:
     """How the next token is chosen: greedy, or multinomial with a seed of the request's own.
 
     The seed belongs to the request, so that its text does not depend on the batch it runs in.
+    The repetition penalty is ``transformers``' (prompt included) and applies to greedy decoding too.
     """
 
     do_sample: bool = False
@@ -25,8 +26,11 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.repetition_penalty) and self.repetition_penalty > 0):
+            raise ArgumentError(f"repetition_penalty = {self.repetition_penalty}: expected a value above 0")
         if not self.do_sample:
             return
         if not (math.isfinite(self.temperature) and self.temperature > 0):

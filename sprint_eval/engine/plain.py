@@ -1,0 +1,159 @@
+"""Plain batched ``transformers`` generation with a head set a row.
+
+The engine's peer in benchmarks and its reference in tests: nothing is shared between requests
+but the batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from sprint_eval.engine.counters import Counters
+from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.sampling import choose_token
+from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.engine.text import StopChecker, answer_text
+from sprint_eval.masking import HeadMasker
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PlainEngine:
+    """Decodes requests in batches of fixed size by ``model.generate``."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        settings: DecodingSettings | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._masker = HeadMasker(model)
+        self._settings = settings or DecodingSettings.from_model(model, tokenizer)
+        self._batch_size = batch_size
+        self.counters = Counters()
+
+    def generate(
+        self, requests: Sequence[Request], progress: Callable[[int], None] | None = None
+    ) -> list[Generation]:
+        """Decode ``requests``; answers come in their order. ``progress(n)`` is told of n more."""
+        answers: dict[int, Generation] = {}
+        for batch in self._batches(requests):
+            started = time.perf_counter()
+            for index, generation in zip(batch, self._decode([requests[i] for i in batch]), strict=True):
+                answers[index] = generation
+                self.counters.generated_tokens += len(generation.tokens)
+                self.counters.prompt_tokens += len(requests[index].prompt)
+            self.counters.requests += len(batch)
+            self.counters.decode_seconds += time.perf_counter() - started
+            if progress is not None:
+                progress(len(batch))
+        return [answers[index] for index in range(len(requests))]
+
+    def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
+        """Indices of requests that can share a batch, the longest prompts first."""
+        order = sorted(range(len(requests)), key=lambda i: _batch_key(requests[i]))
+        batch: list[int] = []
+        for index in order:
+            full = len(batch) == self._batch_size
+            if batch and (full or not _can_share(requests[batch[0]], requests[index])):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
+
+    def _decode(self, batch: list[Request]) -> list[Generation]:
+        width = max(len(request.prompt) for request in batch)
+        pad = self._tokenizer.pad_token_id or 0
+        padded = [[pad] * (width - len(request.prompt)) + list(request.prompt) for request in batch]
+        ids = torch.tensor(padded, device=self._model.device)  # [batch, width], left-padded
+        lengths = torch.tensor([len(request.prompt) for request in batch], device=ids.device)
+        mask = (torch.arange(width, device=ids.device) >= width - lengths[:, None]).long()
+        stopping = _RowStops(
+            [StopChecker(self._tokenizer, request.stop, self._settings) for request in batch], width
+        )
+        with torch.no_grad(), self._masker.rows([request.heads for request in batch]):
+            output: Tensor = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=batch[0].max_new_tokens,
+                max_length=None,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                repetition_penalty=batch[0].sampling.repetition_penalty,
+                pad_token_id=pad,
+                eos_token_id=None,
+                stopping_criteria=StoppingCriteriaList([stopping]),
+                logits_processor=LogitsProcessorList([_RowSampler(batch, width)]),
+            )
+        steps = output.shape[1] - width
+        self.counters.forwards += steps
+        self.counters.token_forwards += len(batch) * (width + steps - 1)
+        return [
+            self._generation(request, row[width:], length)
+            for request, row, length in zip(batch, output.tolist(), stopping.lengths, strict=True)
+        ]
+
+    def _generation(self, request: Request, tokens: list[int], length: int | None) -> Generation:
+        kept = tuple(tokens[: length or request.max_new_tokens])
+        text = answer_text(self._tokenizer, kept, request.stop, self._settings)
+        return Generation(kept, text, "length" if length is None else "stop")
+
+
+def _batch_key(request: Request) -> tuple[int, int, float]:
+    return -request.max_new_tokens, -len(request.prompt), request.sampling.repetition_penalty
+
+
+def _can_share(first: Request, other: Request) -> bool:
+    if first.max_new_tokens != other.max_new_tokens:
+        return False
+    penalties = first.sampling.repetition_penalty, other.sampling.repetition_penalty
+    # A penalty counts padding as text already seen, so penalised rows need prompts of one length.
+    return penalties == (1.0, 1.0) or (
+        penalties[0] == penalties[1] and len(first.prompt) == len(other.prompt)
+    )
+
+
+class _RowStops(StoppingCriteria):
+    """Ends each row at its own stop and remembers how many tokens it had."""
+
+    def __init__(self, checkers: list[StopChecker], prompt_width: int) -> None:
+        self._checkers = checkers
+        self._width = prompt_width
+        self.lengths: list[int | None] = [None] * len(checkers)
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        for row, tokens in enumerate(input_ids[:, self._width :].tolist()):
+            if self.lengths[row] is None and self._checkers[row].ended(tokens):
+                self.lengths[row] = len(tokens)
+        done = [length is not None for length in self.lengths]
+        return torch.tensor(done, device=input_ids.device)
+
+
+class _RowSampler(LogitsProcessor):
+    """Leaves greedy rows alone; in sampled rows only the token drawn by the row's seed stays."""
+
+    def __init__(self, batch: list[Request], prompt_width: int) -> None:
+        self._sampling = [request.sampling for request in batch]
+        self._width = prompt_width
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        step = input_ids.shape[1] - self._width
+        for row, sampling in enumerate(self._sampling):
+            if sampling.do_sample:
+                token = choose_token(scores[row], sampling, step)
+                scores[row] = -torch.inf
+                scores[row, token] = 0.0
+        return scores

@@ -1,0 +1,139 @@
+"""From what lm-eval hands a model (texts and ``gen_kwargs``) to an engine's requests.
+
+One place for everyone who decodes an lm-eval task (the model wrappers and the sweep), so that a
+router is trained on exactly the prompts and settings that it is tested on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sprint_eval.engine.request import Request, Sampling
+from sprint_eval.engine.sampling import stable_seed
+from sprint_eval.errors import ArgumentError, did_you_mean
+from sprint_eval.heads import HeadSet
+
+_LOGGER = logging.getLogger(__name__)
+
+DEFAULT_MAX_GEN_TOKS = 256  # HFLM's own
+_TOKEN_LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+_NEUTRAL = {"num_beams": 1, "num_return_sequences": 1, "use_cache": True}
+_KNOWN = {
+    "until",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    *_TOKEN_LIMITS,
+    *_NEUTRAL,
+}
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """One task's generation settings, resolved as lm-eval's ``hf`` resolves them.
+
+    Attributes:
+        stop: stop strings, the end-of-text string included.
+        max_new_tokens: limit on generated tokens.
+        sampling: how tokens are chosen; its seed is replaced request by request.
+    """
+
+    stop: tuple[str, ...]
+    max_new_tokens: int
+    sampling: Sampling
+
+    @classmethod
+    def from_gen_kwargs(cls, gen_kwargs: Mapping[str, Any], model: Any, tokenizer: Any) -> GenerationSettings:
+        """Read a task's ``gen_kwargs`` over the model's ``generation_config``.
+
+        Raises:
+            ArgumentError: a setting that is unknown or that no backend here carries out.
+        """
+        for name, value in gen_kwargs.items():
+            if name not in _KNOWN:
+                raise ArgumentError(f"generation setting '{name}' is not supported{did_you_mean(name, _KNOWN)}")
+            if name in _NEUTRAL and value != _NEUTRAL[name]:
+                raise ArgumentError(f"generation setting {name} = {value!r} is not supported here")
+        given = [int(gen_kwargs[name]) for name in _TOKEN_LIMITS if gen_kwargs.get(name) is not None]
+        defaults = model.generation_config
+        return cls(
+            _stop_strings(gen_kwargs.get("until"), tokenizer),
+            given[0] if given else DEFAULT_MAX_GEN_TOKS,
+            _sampling(gen_kwargs, defaults),
+        )
+
+    def request(self, prompt: tuple[int, ...], heads: HeadSet, group: Any, *seed: object) -> Request:
+        """A request under these settings; the parts of ``seed`` decide its draws."""
+        sampling = self.sampling
+        if sampling.do_sample:
+            sampling = replace(sampling, seed=stable_seed(*seed))
+        return Request(prompt, heads, self.max_new_tokens, self.stop, sampling, group)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For manifests: everything that decides a text but the prompt, the heads and the seed."""
+        sampling = asdict(self.sampling)
+        sampling.pop("seed")
+        return {"stop": list(self.stop), "max_new_tokens": self.max_new_tokens, **sampling}
+
+
+def encode_prompts(
+    tokenizer: Any, texts: Sequence[str], max_tokens: int, add_bos_token: bool | None = None
+) -> list[tuple[int, ...]]:
+    """Tokenize prompts as lm-eval's ``hf`` does; the last ``max_tokens`` of a longer one are kept.
+
+    Raises:
+        ArgumentError: the answer's token limit leaves no room for a prompt, or a prompt is empty.
+    """
+    if max_tokens < 1:
+        raise ArgumentError(
+            "the token limit of the answer leaves no room for a prompt in the model's context; "
+            "lower max_gen_toks"
+        )
+    prompts, cut = [], 0
+    for text in texts:
+        ids = tokenizer.encode(text, **_special_tokens(tokenizer, text, add_bos_token))
+        if not ids:
+            raise ArgumentError("a prompt is empty once tokenized")
+        cut += len(ids) > max_tokens
+        prompts.append(tuple(ids[-max_tokens:]))
+    if cut:
+        _LOGGER.warning("%d of %d prompts are cut to their last %d tokens", cut, len(texts), max_tokens)
+    return prompts
+
+
+def _special_tokens(tokenizer: Any, text: str, add_bos_token: bool | None) -> dict[str, bool]:
+    bos = tokenizer.bos_token
+    if bos and text.startswith(bos):
+        return {"add_special_tokens": False}
+    return {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
+
+
+def _stop_strings(until: Any, tokenizer: Any) -> tuple[str, ...]:
+    if until is None:
+        until = []
+    stops = [until] if isinstance(until, str) else list(until)
+    end = tokenizer.decode(tokenizer.eos_token_id) if tokenizer.eos_token_id is not None else ""
+    # An empty stop string is what a tokenizer without an end token gives; it stops nothing.
+    return tuple(dict.fromkeys(text for text in [*stops, end] if text))
+
+
+def _sampling(gen_kwargs: Mapping[str, Any], defaults: Any) -> Sampling:
+    def value(name: str, fallback: float) -> float:
+        given = gen_kwargs.get(name)
+        found = given if given is not None else getattr(defaults, name, None)
+        return float(fallback if found is None else found)
+
+    temperature = float(gen_kwargs.get("temperature") or 0.0)
+    do_sample = gen_kwargs.get("do_sample")
+    penalty = value("repetition_penalty", 1.0)
+    if not (temperature > 0.0 if do_sample is None else do_sample):
+        return Sampling(repetition_penalty=penalty)
+    if temperature <= 0.0:
+        raise ArgumentError("do_sample=True needs a temperature above 0, for instance temperature=0.6")
+    # 50 is transformers' own top_k where neither the task nor the model names one.
+    return Sampling(True, temperature, int(value("top_k", 50)), value("top_p", 1.0), repetition_penalty=penalty)

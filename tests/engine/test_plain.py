@@ -1,0 +1,109 @@
+"""Plain batched generation equals one-by-one decoding of a model whose weights are cut."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from sprint_eval.architectures import ARCHITECTURES, attention_layout
+from sprint_eval.engine.plain import PlainEngine
+from sprint_eval.engine.request import Request, Sampling
+from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.errors import UnsupportedModelError
+from sprint_eval.heads import HeadSet
+
+HEADS = ["base", "L0H1", "L1H2+L2H0", "L2H3"]
+
+
+class CharTokenizer:
+    """64 printable characters, one a token: enough to decode and to stop."""
+
+    pad_token_id = 0
+    eos_token_id = 2
+
+    def decode(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
+        kept = [t for t in tokens if not (skip_special_tokens and t < 3)]
+        return "".join(chr(48 + t) for t in kept)
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        return [ord(c) - 48 for c in text]
+
+
+def zero_columns(model: Any, heads: HeadSet) -> Any:
+    """A copy of the model with the pruned heads' columns of the output projections zeroed."""
+    cut = copy.deepcopy(model)
+    layout = attention_layout(cut)
+    for head in heads:
+        projection: Any = layout.outputs[head.layer]
+        columns = slice(head.head * layout.head_dim, (head.head + 1) * layout.head_dim)
+        with torch.no_grad():
+            if layout.architecture.conv1d:
+                projection.weight[columns, :] = 0.0
+            else:
+                projection.weight[:, columns] = 0.0
+    return cut
+
+
+def greedy_one_by_one(model: Any, prompt: tuple[int, ...], limit: int) -> list[int]:
+    ids = list(prompt)
+    for _ in range(limit):
+        with torch.no_grad():
+            ids.append(int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        if ids[-1] == 2:
+            break
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("model_type", sorted(set(ARCHITECTURES) - {"gemma3"}))
+def test_mixed_batch_decodes_each_row_as_its_cut_model(model_type: str, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(model_type)
+    prompts = [(1, 5, 9, 11), (1, 7, 8), (1, 30, 31, 32, 33), (1, 5, 9, 11)]
+    requests = [
+        Request(prompt, HeadSet.parse(heads), max_new_tokens=6)
+        for prompt, heads in zip(prompts, HEADS, strict=True)
+    ]
+    settings = DecodingSettings((2,))
+    answers = PlainEngine(model, CharTokenizer(), settings=settings, batch_size=4).generate(requests)
+    for request, answer in zip(requests, answers, strict=True):
+        expected = greedy_one_by_one(zero_columns(model, request.heads), request.prompt, 6)
+        assert list(answer.tokens) == expected
+
+
+def test_seeded_draws_do_not_depend_on_the_batch(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("llama")
+    requests = [
+        Request((1, 4 + seed, 9), max_new_tokens=8, sampling=Sampling(True, 1.5, seed=seed % 3))
+        for seed in range(6)
+    ]
+    engine = PlainEngine(model, CharTokenizer(), settings=DecodingSettings(()), batch_size=6)
+    together = engine.generate(requests)
+    alone = [engine.generate([request])[0] for request in requests]
+    assert [a.tokens for a in together] == [a.tokens for a in alone]
+    assert len({a.tokens for a in together}) > 1
+
+
+def test_stop_string_ends_and_trims(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("llama")
+    tokenizer = CharTokenizer()
+    free = PlainEngine(model, tokenizer, settings=DecodingSettings(())).generate(
+        [Request((1, 5, 9), max_new_tokens=12)]
+    )[0]
+    assert free.finish_reason == "length" and len(free.tokens) == 12
+    stop = tokenizer.decode(list(free.tokens[4:6]))
+    ended = PlainEngine(model, tokenizer, settings=DecodingSettings(())).generate(
+        [Request((1, 5, 9), max_new_tokens=12, stop=(stop,))]
+    )[0]
+    assert ended.finish_reason == "stop"
+    assert ended.text == free.text.split(stop)[0]
+    assert len(ended.tokens) <= 6
+
+
+def test_generation_config_that_is_not_carried_out_is_refused(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("llama")
+    model.generation_config.no_repeat_ngram_size = 3
+    with pytest.raises(UnsupportedModelError, match="no_repeat_ngram_size = 3"):
+        DecodingSettings.from_model(model, CharTokenizer())
