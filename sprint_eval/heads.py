@@ -192,8 +192,8 @@ class HeadPool(Sequence[HeadSet]):
     def single_heads(cls, layout: HeadLayout, layers: Iterable[int] | None = None) -> HeadPool:
         """One head set a head, for the given layers or for all."""
         wanted = set(range(layout.num_layers) if layers is None else layers)
-        for layer in sorted(wanted):
-            layout.check([Head(layer, 0)])
+        if wanted and not 0 <= min(wanted) <= max(wanted) < layout.num_layers:
+            raise HeadError(f"layers {sorted(wanted)}: the model has layers 0 to {layout.num_layers - 1}")
         return cls(tuple(HeadSet.of(head) for head in layout.heads() if head.layer in wanted))
 
     @classmethod
@@ -227,7 +227,6 @@ class HeadPool(Sequence[HeadSet]):
 
 def _expand(layers: str, heads: str, layout: HeadLayout) -> Iterator[HeadSet]:
     for layer in _indices(layers, layout.num_layers, "layer"):
-        layout.check([Head(layer, 0)])
         for head in _indices(heads, layout.heads_per_layer[layer], "head"):
             yield HeadSet.of(Head(layer, head))
 

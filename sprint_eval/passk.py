@@ -29,9 +29,7 @@ def pass_at_k_unbiased(n: int, c: int, k: int) -> float:
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def majority_vote(
-    answers: Sequence[str | None], weights: Sequence[float | None] | None = None
-) -> int | None:
+def majority_vote(answers: Sequence[str | None], weights: Sequence[float | None] | None = None) -> int | None:
     """Index of the first candidate that gives the winning answer; ``None`` where no answer was extracted.
 
     Candidates without an answer do not vote. A missing weight counts as 1. Ties go to the answer

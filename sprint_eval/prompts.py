@@ -56,7 +56,9 @@ class GenerationSettings:
         """
         for name, value in gen_kwargs.items():
             if name not in _KNOWN:
-                raise ArgumentError(f"generation setting '{name}' is not supported{did_you_mean(name, _KNOWN)}")
+                raise ArgumentError(
+                    f"generation setting '{name}' is not supported{did_you_mean(name, _KNOWN)}"
+                )
             if name in _NEUTRAL and value != _NEUTRAL[name]:
                 raise ArgumentError(f"generation setting {name} = {value!r} is not supported here")
         given = [int(gen_kwargs[name]) for name in _TOKEN_LIMITS if gen_kwargs.get(name) is not None]
@@ -136,4 +138,6 @@ def _sampling(gen_kwargs: Mapping[str, Any], defaults: Any) -> Sampling:
     if temperature <= 0.0:
         raise ArgumentError("do_sample=True needs a temperature above 0, for instance temperature=0.6")
     # 50 is transformers' own top_k where neither the task nor the model names one.
-    return Sampling(True, temperature, int(value("top_k", 50)), value("top_p", 1.0), repetition_penalty=penalty)
+    return Sampling(
+        True, temperature, int(value("top_k", 50)), value("top_p", 1.0), repetition_penalty=penalty
+    )

@@ -59,7 +59,9 @@ def greedy_one_by_one(model: Any, prompt: tuple[int, ...], limit: int) -> list[i
 
 
 @pytest.mark.parametrize("model_type", sorted(set(ARCHITECTURES) - {"gemma3"}))
-def test_mixed_batch_decodes_each_row_as_its_cut_model(model_type: str, tiny_model: Callable[..., Any]) -> None:
+def test_mixed_batch_decodes_each_row_as_its_cut_model(
+    model_type: str, tiny_model: Callable[..., Any]
+) -> None:
     model = tiny_model(model_type)
     prompts = [(1, 5, 9, 11), (1, 7, 8), (1, 30, 31, 32, 33), (1, 5, 9, 11)]
     requests = [

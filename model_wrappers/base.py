@@ -1,0 +1,259 @@
+"""What our lm-eval models share: they are HFLM, but every candidate carries a head set."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+import sprint_eval
+from sprint_eval.architectures import architecture_of, attention_layout, head_layout_of_config
+from sprint_eval.backends import Backend, check_engine_name, local_backend
+from sprint_eval.candidate import Candidate, CandidateFacts
+from sprint_eval.engine.counters import Counters
+from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.errors import ArgumentError, exit_on_error
+from sprint_eval.fingerprint import model_fingerprint
+from sprint_eval.heads import HeadLayout, HeadPool, HeadSet
+from sprint_eval.masking import HeadMasker
+from sprint_eval.model_wrappers.arguments import as_int, check_unknown
+from sprint_eval.model_wrappers.candidates import Question, group_requests
+from sprint_eval.models import resolve_model_path
+from sprint_eval.prompts import GenerationSettings, encode_prompts
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The head set of one candidate, with its weight in a vote where the method has one."""
+
+    heads: HeadSet
+    weight: float | None = None
+
+
+class HeadSetLM(HFLM, abc.ABC):
+    """HFLM whose candidate k of a question runs under a head set that the method chooses.
+
+    Everything of ``--model hf`` keeps working: chat templates, dtype, device_map, peft, and, for
+    a method with one fixed head set, log-likelihood tasks.
+
+    Args of every method:
+        pretrained: folder, hub name, or a short name of ``sprint-eval model --list``.
+        engine: who decodes; ``sprint`` (default) or ``plain``.
+        draw_seed: seed of draws, where sampling is asked for.
+    """
+
+    METHOD: str
+    OWN_ARGS: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        pretrained: Any,
+        *,
+        engine: str = "sprint",
+        draw_seed: int | str = 0,
+        **kwargs: Any,
+    ) -> None:
+        with exit_on_error():
+            check_unknown(self.METHOD, {"engine", "draw_seed", *self.OWN_ARGS}, kwargs)
+            check_engine_name(engine)
+            self._engine_name = engine
+            self._draw_seed = as_int("draw_seed", draw_seed)
+            path = resolve_model_path(pretrained) if isinstance(pretrained, str) else pretrained
+            super().__init__(path, **kwargs)
+            self._take_process_index()
+            self._masker = HeadMasker(self.model)
+            self._backend_in_use: Backend | None = None
+            self._counters = Counters()
+            self._n: int | None = None
+            self._fingerprint: str | None = None
+            self.prepare(attention_layout(self.model).heads)
+
+    # What a method must say.
+
+    @abc.abstractmethod
+    def check_config(self, layout: HeadLayout) -> None:
+        """Refuse arguments that do not fit the model, from its config: before weights are loaded."""
+
+    @abc.abstractmethod
+    def prepare(self, layout: HeadLayout) -> None:
+        """Read pool, router or outcomes, now that the model is loaded."""
+
+    @abc.abstractmethod
+    def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
+        """The head set of each candidate: a list of ``question.n`` variants a question."""
+
+    @abc.abstractmethod
+    def method_info(self) -> dict[str, Any]:
+        """What the method adds to the results' ``config``: at least ``pool``."""
+
+    def fixed_head_set(self) -> HeadSet | None:
+        """The one head set of every candidate, for methods that have one."""
+        return None
+
+    # What lm-eval calls.
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Decode each question's N candidates, each under its own head set.
+
+        Returns:
+            A :class:`~sprint_eval.candidate.Candidate` a request, in the requests' order.
+        """
+        with exit_on_error():
+            questions = group_requests(requests)
+            variants = self.choose(questions)
+            self._n = max((question.n for question in questions), default=None)
+            decoded = self._decode(questions, variants, disable_tqdm)
+            answers: list[str] = [""] * len(requests)
+            for question, chosen, generations in zip(questions, variants, decoded, strict=True):
+                for places, variant, generation in zip(question.positions, chosen, generations, strict=True):
+                    for place in places:
+                        answers[place] = _candidate(variant, generation)
+            self._gather_counters()
+            return answers
+
+    def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
+        with self._masker.every_row(self._require_fixed()):
+            return super()._model_call(inps, attn_mask, labels)
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """HFLM's, under the fixed head set; refused where candidates have different head sets."""
+        with exit_on_error():
+            self._require_fixed()
+        return super().loglikelihood(requests, disable_tqdm)
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """HFLM's, under the fixed head set; refused where candidates have different head sets."""
+        with exit_on_error():
+            self._require_fixed()
+        return super().loglikelihood_rolling(requests, disable_tqdm)
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Refuse ``--use_cache``: its key has no candidate, so N candidates would come back as one."""
+        _remove_empty_cache(cache_hook)
+        with exit_on_error():
+            raise ArgumentError(
+                "--use_cache is refused: its key has no candidate index, so a second run would give "
+                "one answer N times; use 'sprint-eval sweep' for a store that resumes"
+            )
+
+    def get_model_info(self) -> dict[str, Any]:
+        """HFLM's facts and ours, for the results' ``config``; called on rank 0 alone."""
+        info: dict[str, Any] = super().get_model_info()
+        info.update(
+            sprint_eval_version=sprint_eval.__version__,
+            method=self.METHOD,
+            engine=self._engine_name,
+            n=self._n,
+            model_fingerprint=self.fingerprint,
+            deterministic=self.fixed_head_set() is not None,
+            counters=self._counters.as_dict(),
+        )
+        return info | self.method_info()
+
+    # How it is done.
+
+    @property
+    def fingerprint(self) -> str:
+        """The loaded model's fingerprint."""
+        if self._fingerprint is None:
+            self._fingerprint = model_fingerprint(self.model)
+        return self._fingerprint
+
+    def _create_model(self, *args: Any, **kwargs: Any) -> None:
+        architecture_of(self.config)
+        self.check_config(head_layout_of_config(self.config))
+        super()._create_model(*args, **kwargs)
+
+    def _take_process_index(self) -> None:
+        """HFLM splits work only over GPUs, by their local index; take accelerate's on any device."""
+        accelerator = getattr(self, "accelerator", None)
+        if accelerator is not None:
+            self._rank = accelerator.process_index
+            self._world_size = accelerator.num_processes
+
+    def _backend(self) -> Backend:
+        if self._backend_in_use is None:
+            settings = DecodingSettings.from_model(self.model, self.tokenizer, self.think_end_token)
+            size = self.batch_size if isinstance(self.batch_size, int) and self.batch_size > 1 else None
+            self._backend_in_use = local_backend(
+                self._engine_name, self.model, self.tokenizer, settings, size
+            )
+        return self._backend_in_use
+
+    def _decode(
+        self, questions: list[Question], variants: list[list[Variant]], disable_tqdm: bool
+    ) -> list[list[Generation]]:
+        """Generations of every question's candidates; equal requests are decoded once."""
+        from tqdm import tqdm
+
+        unique: dict[Request, int] = {}
+        wanted: list[list[int]] = []
+        for index, (question, chosen) in enumerate(zip(questions, variants, strict=True)):
+            settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, self.model, self.tokenizer)
+            room = self.max_length - settings.max_new_tokens
+            prompt = encode_prompts(self.tokenizer, [question.prompt], room, self.add_bos_token)[0]
+            wanted.append([])
+            for k, variant in enumerate(chosen):
+                seed = (self._draw_seed, question.prompt, k)
+                request = settings.request(prompt, variant.heads, index, *seed)
+                wanted[-1].append(unique.setdefault(request, len(unique)))
+        hidden = disable_tqdm or self.rank != 0
+        with tqdm(total=len(unique), disable=hidden, desc=f"{self.METHOD}: decoding") as bar:
+            generations = self._backend().generate(list(unique), progress=bar.update)
+        return [[generations[index] for index in row] for row in wanted]
+
+    def _require_fixed(self) -> HeadSet:
+        fixed = self.fixed_head_set()
+        if fixed is None:
+            raise ArgumentError(
+                f"{self.METHOD} gives every candidate its own head set, so log-likelihood tasks have no "
+                "one model to score; use --model pruned-head with heads= and one head set"
+            )
+        return fixed
+
+    def _gather_counters(self) -> None:
+        parts = self.gather_object(self._backend().counters.as_dict())
+        if self.rank == 0:
+            self._counters = Counters.total(parts)
+
+
+def check_pool_size(method: str, pool: HeadPool, questions: Sequence[Question]) -> None:
+    """Refuse more candidates than the pool has entries."""
+    wanted = max((question.n for question in questions), default=0)
+    if wanted > len(pool):
+        raise ArgumentError(
+            f"{method}: the task asks for N = {wanted} candidates and the pool has {len(pool)} head sets; "
+            f"lower it with --metadata n={len(pool)} or widen the pool"
+        )
+
+
+def _candidate(variant: Variant, generation: Generation) -> Candidate:
+    return Candidate(
+        generation.text,
+        CandidateFacts(
+            heads=str(variant.heads),
+            tokens=len(generation.tokens),
+            truncated=generation.finish_reason == "length",
+            weight=variant.weight,
+            logprob=generation.logprob,
+        ),
+    )
+
+
+def _remove_empty_cache(cache_hook: Any) -> None:
+    """The harness makes the cache's file before it asks us; leave no empty one behind."""
+    from pathlib import Path
+
+    store = getattr(cache_hook, "dbdict", None)
+    filename = getattr(store, "filename", None)
+    if filename is not None and len(store) == 0:
+        store.close()
+        Path(filename).unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""The interface of a backend, and the backends that decode a loaded ``transformers`` model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from sprint_eval.engine.counters import Counters
+from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.errors import ArgumentError, did_you_mean
+
+LOCAL_ENGINES = {
+    "sprint": "the built-in engine: exact, shares the work of a question's variants",
+    "plain": "batched transformers generation, nothing shared",
+}
+
+
+class Backend(Protocol):
+    """Decodes requests; ``counters`` says what it cost so far."""
+
+    counters: Counters
+
+    def generate(
+        self, requests: Sequence[Request], progress: Callable[[int], None] | None = None
+    ) -> list[Generation]:
+        """Answers in the order of the requests; ``progress(n)`` is told of n more answers."""
+        ...
+
+
+def check_engine_name(name: str) -> None:
+    """Refuse an unknown ``engine=`` before a model is loaded (:class:`ArgumentError`)."""
+    if name not in LOCAL_ENGINES:
+        known = ", ".join(LOCAL_ENGINES)
+        raise ArgumentError(
+            f"engine '{name}' is unknown{did_you_mean(name, LOCAL_ENGINES)}; known are: {known}"
+        )
+
+
+def local_backend(
+    name: str, model: Any, tokenizer: Any, settings: DecodingSettings, batch_size: int | None = None
+) -> Backend:
+    """A backend over a model in this process.
+
+    Args:
+        batch_size: rows of a batch; ``None`` lets the backend choose.
+    """
+    check_engine_name(name)
+    if name == "plain":
+        from sprint_eval.engine.plain import PlainEngine
+
+        return PlainEngine(model, tokenizer, settings=settings, batch_size=batch_size or 32)
+    from sprint_eval.engine import Engine
+
+    return Engine(model, tokenizer, settings=settings)
