@@ -1,0 +1,1 @@
+"""Leaderboards made from lm-eval results: read, compare, render. Needs no torch."""

@@ -1,0 +1,5 @@
+"""Placeholder of the start-up hook."""
+
+
+def install() -> None:
+    """Arm the hook."""
