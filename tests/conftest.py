@@ -65,6 +65,22 @@ def tiny_model() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, smollm2: str) -> str:
+    """Folder of a random llama of 3 layers x 4 heads with SmolLM2's tokenizer: for whole lm_eval runs."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm2)
+    model = build_tiny_model(
+        "llama", vocab_size=len(tokenizer), max_position_embeddings=2048, tie_word_embeddings=True
+    )
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    folder = tmp_path_factory.mktemp("tiny-checkpoint")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real questions; tests that need it skip where it is absent, but not in CI."""
     folder = SHARED / "data"

@@ -1,0 +1,61 @@
+"""``--model random-heads``: the paper's baseline, heads of a greedy cover drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sprint_eval.errors import ArgumentError, MismatchError
+from sprint_eval.heads import HeadLayout
+from sprint_eval.model_wrappers.base import HeadSetLM, Variant, check_pool_size
+from sprint_eval.model_wrappers.candidates import Question
+from sprint_eval.outcomes import Outcomes
+from sprint_eval.routing import random_heads_draw
+
+
+class RandomHeadsLM(HeadSetLM):
+    """N heads at random a question, from those that together solve the most training questions.
+
+    Args:
+        outcomes: folder of an outcome matrix, written by ``sprint-eval sweep``.
+        draw_seed: with the question, decides the draw.
+    """
+
+    METHOD = "random-heads"
+    OWN_ARGS = ("outcomes",)
+
+    def __init__(self, pretrained: Any, *, outcomes: str | None = None, **kwargs: Any) -> None:
+        self._folder = outcomes
+        super().__init__(pretrained, **kwargs)
+
+    def check_config(self, layout: HeadLayout) -> None:
+        """Read the outcomes before the model's weights, so that a wrong folder costs nothing."""
+        if not self._folder:
+            raise ArgumentError("random-heads needs outcomes=FOLDER, written by 'sprint-eval sweep'")
+        self._outcomes = Outcomes.load(self._folder)
+        self._outcomes.pool.check(layout)
+        # Draws once for nothing: an outcome matrix that nothing can be drawn from is refused here.
+        random_heads_draw(self._outcomes, [], 1, self._draw_seed)
+
+    def prepare(self, layout: HeadLayout) -> None:
+        if not hasattr(self, "_outcomes"):
+            self.check_config(layout)
+        made_on = self._outcomes.manifest.model_fingerprint
+        if made_on != self.fingerprint:
+            raise MismatchError(
+                f"the outcomes in {self._folder} are of {self._outcomes.manifest.model} ({made_on}), this model "
+                f"is {self.fingerprint}; sweep this model's own"
+            )
+
+    def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
+        check_pool_size(self.METHOD, self._outcomes.pool, questions)
+        most = max((question.n for question in questions), default=1)
+        keys = [question.key for question in questions]
+        drawn = random_heads_draw(self._outcomes, keys, most, self._draw_seed)
+        return [
+            [Variant(heads) for heads in row[: question.n]]
+            for question, row in zip(questions, drawn, strict=True)
+        ]
+
+    def method_info(self) -> dict[str, Any]:
+        return {"pool": self._outcomes.pool.names(), "draw_seed": self._draw_seed}
