@@ -39,7 +39,8 @@ class PrunedHeadLM(HeadSetLM):
         if (self._heads_text is None) == (self._pool_text is None):
             found = "neither" if self._heads_text is None else "both"
             raise ArgumentError(
-                f"pruned-head takes heads=L15H0 (one head set) or pool=5/10:* (one a candidate), found {found}"
+                "pruned-head takes heads=L15H0 (one head set) or pool=5/10:* (one a candidate), "
+                f"found {found}"
             )
         if self._heads_text is None:
             return HeadPool.parse(str(self._pool_text), layout)

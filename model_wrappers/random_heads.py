@@ -43,8 +43,8 @@ class RandomHeadsLM(HeadSetLM):
         made_on = self._outcomes.manifest.model_fingerprint
         if made_on != self.fingerprint:
             raise MismatchError(
-                f"the outcomes in {self._folder} are of {self._outcomes.manifest.model} ({made_on}), this model "
-                f"is {self.fingerprint}; sweep this model's own"
+                f"the outcomes in {self._folder} are of {self._outcomes.manifest.model} ({made_on}), "
+                f"this model is {self.fingerprint}; sweep this model's own"
             )
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:

@@ -79,4 +79,5 @@ def test_a_head_set_knows_its_first_layer() -> None:
     head_set = HeadSet.parse("L7H1+L3H2+L3H0")
     assert head_set.first_layer == 3
     assert head_set.by_layer() == {3: (0, 2), 7: (1,)}
-    assert HeadSet().first_layer is None and HeadSet().is_base
+    assert HeadSet().first_layer is None
+    assert HeadSet().is_base

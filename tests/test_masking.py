@@ -79,16 +79,16 @@ def test_a_pruned_head_is_zero_even_where_it_was_not_finite(tiny_model: Callable
 
 def test_masks_for_another_number_of_rows_are_refused(tiny_model: Callable[..., Any]) -> None:
     model = tiny_model("llama")
-    with pytest.raises(HeadError, match="masks for 2 rows met a batch of 3"):
-        with HeadMasker(model).rows(SETS[:2]):
-            logits(model, torch.ones(3, 4, dtype=torch.long))
+    refused = pytest.raises(HeadError, match="masks for 2 rows met a batch of 3")
+    with refused, HeadMasker(model).rows(SETS[:2]):
+        logits(model, torch.ones(3, 4, dtype=torch.long))
 
 
 def test_a_head_out_of_range_is_refused_before_any_forward(tiny_model: Callable[..., Any]) -> None:
     masker = HeadMasker(tiny_model("llama"))
-    with pytest.raises(HeadError, match="L1H4: layer 1 of the model has heads 0 to 3"):
-        with masker.every_row(HeadSet.parse("L1H4")):
-            pass
+    refused = pytest.raises(HeadError, match="L1H4: layer 1 of the model has heads 0 to 3")
+    with refused, masker.every_row(HeadSet.parse("L1H4")):
+        pass
 
 
 def test_an_unsupported_architecture_names_those_supported(tiny_model: Callable[..., Any]) -> None:
