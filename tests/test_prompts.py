@@ -1,0 +1,78 @@
+"""lm-eval's texts and settings become requests exactly as its ``hf`` model reads them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sprint_eval.errors import ArgumentError
+from sprint_eval.heads import HeadSet
+from sprint_eval.prompts import GenerationSettings, encode_prompts
+
+
+class WordTokenizer:
+    """One token a word; token 1 begins a text where it is asked for."""
+
+    bos_token = "<s>"
+    eos_token_id = 2
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        return [1] * add_special_tokens + [10 + len(word) for word in text.split()]
+
+    def decode(self, tokens: Any) -> str:
+        return "</s>"
+
+
+def model(**config: Any) -> Any:
+    return SimpleNamespace(generation_config=SimpleNamespace(**config))
+
+
+def read(gen_kwargs: dict[str, Any], **config: Any) -> GenerationSettings:
+    return GenerationSettings.from_gen_kwargs(gen_kwargs, model(**config), WordTokenizer())
+
+
+def test_greedy_is_the_default_and_the_end_string_stops() -> None:
+    settings = read({"until": "\n\n", "temperature": 0.7, "do_sample": False, "max_gen_toks": 9})
+    assert settings.stop == ("\n\n", "</s>")
+    assert settings.max_new_tokens == 9
+    assert not settings.sampling.do_sample
+
+
+def test_temperature_alone_samples_with_the_models_own_cuts() -> None:
+    sampling = read({"temperature": 0.6}, top_k=20, top_p=0.8, repetition_penalty=1.1).sampling
+    assert (sampling.do_sample, sampling.temperature) == (True, 0.6)
+    assert (sampling.top_k, sampling.top_p, sampling.repetition_penalty) == (20, 0.8, 1.1)
+    assert read({"temperature": 0.6}).sampling.top_k == 50
+
+
+def test_only_sampled_requests_have_seeds() -> None:
+    greedy, sampled = read({}), read({"do_sample": True, "temperature": 1.0})
+    assert greedy.request((1,), HeadSet(), 0, "a", 0) == greedy.request((1,), HeadSet(), 0, "a", 1)
+    seeds = {sampled.request((1,), HeadSet(), 0, "a", k).sampling.seed for k in range(4)}
+    assert len(seeds) == 4
+
+
+@pytest.mark.parametrize(
+    ("gen_kwargs", "message"),
+    [
+        ({"temprature": 1}, r"'temprature' is not supported \(did you mean 'temperature'\?\)"),
+        ({"num_beams": 4}, "num_beams = 4 is not supported"),
+        ({"do_sample": True}, "do_sample=True needs a temperature above 0"),
+        ({"do_sample": True, "temperature": 1, "top_p": 0}, "top_p = 0.0"),
+    ],
+)
+def test_settings_that_cannot_be_carried_out_are_refused(gen_kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        read(gen_kwargs)
+
+
+def test_prompts_keep_their_end_and_never_two_starts() -> None:
+    tokenizer = WordTokenizer()
+    assert encode_prompts(tokenizer, ["a bb ccc"], 10) == [(1, 11, 12, 13)]
+    assert encode_prompts(tokenizer, ["a bb ccc"], 2) == [(12, 13)]
+    assert encode_prompts(tokenizer, ["<s> a"], 9) == [(13, 11)]
+    assert encode_prompts(tokenizer, ["a"], 9, add_bos_token=False) == [(11,)]
+    with pytest.raises(ArgumentError, match="leaves no room"):
+        encode_prompts(tokenizer, ["a"], 0)
