@@ -3,8 +3,6 @@
 Importing this package is cheap: nothing heavy is loaded before it is used.
 """
 
-from __future__ import annotations
-
 __version__ = "0.1.0"
 
 __all__ = ["__version__"]
