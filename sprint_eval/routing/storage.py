@@ -1,0 +1,134 @@
+"""A router's folder: ``router.safetensors`` (arrays) and ``router.json`` (everything else)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from sprint_eval.errors import DataError, HeadError, MismatchError
+from sprint_eval.files import read_json, write_atomic, write_json
+from sprint_eval.heads import HeadPool, HeadSet
+from sprint_eval.routing.config import NEAREST
+from sprint_eval.routing.embedder import Embedder
+from sprint_eval.routing.router import Router, RouterCard
+from sprint_eval.routing.selection import NearestRule, SelectionRule
+
+SCHEMA_VERSION = 1
+ARRAYS, CARD = "router.safetensors", "router.json"
+_RESTORE = {NEAREST: NearestRule.restore}
+
+
+def save_router(router: Router, folder: Path) -> None:
+    """Write both files; the JSON, last, names the arrays by their hash, so halves never pass for a whole."""
+    payload = safetensors.numpy.save(_arrays(router))
+    card = router.card
+    write_atomic(folder / ARRAYS, payload)
+    write_json(
+        folder / CARD,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "fingerprint": router.fingerprint,
+            "arrays_sha256": hashlib.sha256(payload).hexdigest(),
+            "base_model": {"name": card.model, "fingerprint": card.model_fingerprint},
+            "pool": router.pool.names(),
+            "embedder": card.embedder,
+            "selection": card.selection,
+            "rules": {name: rule.settings() for name, rule in router.rules.items()},
+            "hyperparameters": dict(card.hyperparameters),
+            "task": card.task,
+            "prompt_format": dict(card.prompt_format),
+            "counts": dict(card.counts),
+            "metrics": dict(card.metrics),
+            "question_keys": sorted(card.question_keys),
+        },
+    )
+
+
+def load_router(folder: Path, embedder: Embedder | None = None) -> Router:
+    """Read a folder that :func:`save_router` wrote.
+
+    Raises:
+        DataError: a file is missing, damaged, or belongs to another save.
+        MismatchError: the folder's schema is newer than this version reads.
+    """
+    description = read_json(folder / CARD, "router")
+    version = description.get("schema_version")
+    if not isinstance(version, int):
+        raise DataError(f"{folder / CARD} is not a router: it has no schema_version")
+    if version > SCHEMA_VERSION:
+        raise MismatchError(
+            f"router {folder} has schema {version}, this version reads up to {SCHEMA_VERSION}; "
+            "update sprint-eval"
+        )
+    arrays = _read_arrays(folder, description)
+    try:
+        router = _rebuild(description, arrays, embedder)
+        if router.fingerprint != description["fingerprint"]:
+            raise ValueError(f"its content is not that of {description['fingerprint']}")
+        return router
+    except (KeyError, TypeError, ValueError, AttributeError, HeadError) as error:
+        raise DataError(f"router {folder} is damaged: {error!r}; train it again") from error
+
+
+def router_fingerprint(router: Router) -> str:
+    """16 hexadecimal digits from the arrays, the pool, the embedder, the rules and the default selection."""
+    digest = hashlib.sha256()
+    for name, array in sorted(_arrays(router).items()):
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    rules = {name: rule.settings() for name, rule in router.rules.items()}
+    facts = [router.pool.names(), router.card.embedder, router.card.selection, rules]
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def _arrays(router: Router) -> dict[str, np.ndarray]:
+    arrays = {"probe": router.probe}
+    for name, rule in router.rules.items():
+        for key, array in rule.arrays().items():
+            arrays[f"{name}.{key}"] = array
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _read_arrays(folder: Path, description: dict[str, Any]) -> dict[str, np.ndarray]:
+    path = folder / ARRAYS
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"router {folder} cannot be read: {error}") from error
+    if hashlib.sha256(payload).hexdigest() != description.get("arrays_sha256"):
+        raise DataError(f"{path} is damaged or belongs to another {CARD}; train the router again")
+    try:
+        return safetensors.numpy.load(payload)
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def _rebuild(description: dict[str, Any], arrays: dict[str, np.ndarray], embedder: Embedder | None) -> Router:
+    pool = HeadPool(tuple(HeadSet.parse(name) for name in description["pool"]))
+    rules: dict[str, SelectionRule] = {}
+    for name, settings in description["rules"].items():
+        own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
+        rule = _RESTORE[name](own, settings)
+        if not len(rule.columns) or rule.columns.min() < 0 or rule.columns.max() >= len(pool):
+            raise ValueError(f"selection {name} names candidates outside the pool of {len(pool)}")
+        rules[name] = rule
+    card = RouterCard(
+        model=description["base_model"]["name"],
+        model_fingerprint=description["base_model"]["fingerprint"],
+        embedder=description["embedder"],
+        selection=description["selection"],
+        question_keys=frozenset(description["question_keys"]),
+        task=description["task"],
+        prompt_format=description["prompt_format"],
+        hyperparameters=description["hyperparameters"],
+        counts=description["counts"],
+        metrics=description["metrics"],
+    )
+    return Router(pool, rules, card, arrays["probe"], embedder)
