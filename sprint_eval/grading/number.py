@@ -123,7 +123,7 @@ def _close(gold: Number, gold_value: Fraction, answer: Number, answer_value: Fra
         return False
     # An answer in percent states two more decimals of its value than it writes.
     decimals = answer.decimals + (2 if answer.written is not None and answer_value != answer.written else 0)
-    return abs(gold_value - answer_value) * 2 * 10**decimals <= 1
+    return bool(abs(gold_value - answer_value) * 2 * 10**decimals <= 1)
 
 
 def _take_sign(text: str) -> tuple[str, bool]:

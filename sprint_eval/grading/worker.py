@@ -49,8 +49,8 @@ def _warm_up() -> None:
 
 def compare(gold: str, answer: str) -> bool:
     """Whether math-verify finds two expressions equal; no limits here, the caller sets them."""
-    from math_verify import parse, verify  # type: ignore[import-untyped]
-    from sympy.core.random import seed  # type: ignore[import-untyped]
+    from math_verify import parse, verify
+    from sympy.core.random import seed
 
     seed(0)
     left = parse(_as_math(gold), parsing_timeout=None)
