@@ -1,0 +1,121 @@
+"""The board as Markdown, between markers that a second run replaces, and as text for a terminal."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sprint_eval.errors import DataError
+from sprint_eval.files import write_atomic
+from sprint_eval.leaderboards.board import Board
+from sprint_eval.leaderboards.columns import Column, columns_of
+from sprint_eval.leaderboards.standing import Standing
+from sprint_eval.leaderboards.words import summary, verdict
+
+BEGIN = "<!-- sprint-eval leaderboard: begin -->"
+END = "<!-- sprint-eval leaderboard: end -->"
+
+
+def markdown(board: Board) -> str:
+    """All tables, each with its verdict, and what was left out; no markers."""
+    parts = [_table(standing) for standing in board.standings]
+    parts.append(_escape(summary(board)))
+    if board.reading.problems:
+        lines = [f"- {_escape(str(problem))}" for problem in board.reading.problems[:50]]
+        more = len(board.reading.problems) - len(lines)
+        if more > 0:
+            lines.append(f"- and {more:,} more")
+        parts.append("Skipped:\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def write_markdown(path: Path, board: Board) -> None:
+    """Write the board into ``path``: between the markers if the file has them, else at its end.
+
+    Raises:
+        DataError: the file has one marker without the other, or is not UTF-8 text.
+    """
+    block = f"{BEGIN}\n\n{markdown(board)}\n{END}\n"
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    write_atomic(path, _replaced(path, text, block))
+
+
+def _replaced(path: Path, text: str, block: str) -> str:
+    begins, ends = text.count(BEGIN), text.count(END)
+    if begins == ends == 0:
+        return f"{text.rstrip()}\n\n{block}" if text.strip() else block
+    if begins != 1 or ends != 1 or text.index(END) < text.index(BEGIN):
+        raise DataError(
+            f"{path} should hold the marker '{BEGIN}' and then '{END}', once each; mend it by hand"
+        )
+    head, rest = text.split(BEGIN)
+    return head + block + rest.split(END)[1].lstrip("\n")
+
+
+def _table(standing: Standing) -> str:
+    columns = columns_of(standing)
+    lines = [
+        f"### {_escape(standing.table.title)}",
+        "",
+        _about(standing),
+        "",
+        "| " + " | ".join(_escape(column.title) for column in columns) + " |",
+        "| " + " | ".join("---:" if column.numeric else ":---" for column in columns) + " |",
+    ]
+    for index in range(len(standing.rows)):
+        lines.append("| " + " | ".join(_cell(column, index) for column in columns) + " |")
+    return "\n".join([*lines, "", _escape(verdict(standing))])
+
+
+def _cell(column: Column, index: int) -> str:
+    """Figures are ours and need no escapes, which keeps the source readable; names and notes are not."""
+    text = column.cell(index)
+    return text if column.numeric else _escape(text)
+
+
+def _about(standing: Standing) -> str:
+    table = standing.table
+    questions = "an unknown number of" if table.questions is None else f"{table.questions:,}"
+    shots = table.settings["few-shot examples"]
+    models = sorted({row.method.model for row in standing.rows if row.method.model})
+    text = f"{questions} questions, {'?' if shots == 'default' else shots}-shot"
+    if len(models) == 1:
+        text += f", {models[0]}"
+    if standing.letters and any(standing.letters):
+        text += "; brackets are 95 % intervals over questions, ranks that a letter joins are not told apart"
+    return _escape(text[0].upper() + text[1:] + ".")
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown and the HTML inside it leave alone."""
+    text = " ".join(text.split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
+
+
+def terminal(board: Board) -> str:
+    """The board for a terminal, columns aligned."""
+    parts = []
+    for standing in board.standings:
+        parts.append(
+            f"{standing.table.title}\n{_plain(columns_of(standing), len(standing.rows))}\n{verdict(standing)}"
+        )
+    return "\n\n".join(parts)
+
+
+def _plain(columns: list[Column], rows: int) -> str:
+    lines = [[column.title for column in columns]]
+    lines += [[" ".join(column.cell(index).split()) for column in columns] for index in range(rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    text = []
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ]
+        text.append("  ".join(cells).rstrip())
+    text.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join(text)

@@ -1,0 +1,116 @@
+"""Folders in, runs out: every file that cannot be used is named with its reason, none is fatal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from sprint_eval.errors import DataError
+from sprint_eval.leaderboards.discover import find_files
+from sprint_eval.leaderboards.records import PASS, Problem, Reading, Run, RunHeader, Sampled
+from sprint_eval.leaderboards.results_file import read_results
+from sprint_eval.leaderboards.samples import read_samples
+
+# Below this much of samples, starting worker processes costs more than it saves.
+_PARALLEL_BYTES = 64 * 2**20
+
+
+def read_runs(paths: Iterable[Path], out: Path | None = None) -> Reading:
+    """Read every run under the given folders and files.
+
+    Args:
+        out: the folder that the leaderboard is written to, left out of the search.
+
+    Raises:
+        DataError: a path does not exist.
+    """
+    found = find_files(paths, out)
+    reading = Reading(files=len(found.results), others=list(found.others))
+    headers: list[RunHeader] = []
+    used: set[Path] = set()
+    for path in found.results:
+        try:
+            read, problems = read_results(path, found)
+        except DataError as error:
+            reading.problems.append(Problem(path, str(error)))
+            continue
+        headers.extend(read)
+        reading.problems.extend(problems)
+    for header, outcome in zip(headers, _read_all(headers), strict=True):
+        if header.samples_path is not None:
+            used.add(header.samples_path)
+        if isinstance(outcome, DataError):
+            reading.problems.append(Problem(header.samples_path or header.path, str(outcome)))
+            continue
+        _add_runs(reading, header, outcome)
+    for (_, task, _), path in sorted(found.samples.items()):
+        if path not in used:
+            reading.problems.append(Problem(path, f"samples of {task} without a readable results file"))
+    return reading
+
+
+def _read_all(headers: list[RunHeader]) -> Iterable[list[Sampled] | DataError | None]:
+    """The samples of each header, in order; in worker processes where there is much to read."""
+    jobs = [(header.samples_path, header.repeats) for header in headers]
+    total = sum(path.stat().st_size for path, _ in jobs if path is not None and path.exists())
+    workers = min(os.cpu_count() or 1, 8, len(jobs))
+    if total < _PARALLEL_BYTES or workers < 2:
+        return [_read_one(job) for job in jobs]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(_read_one, jobs))
+
+
+def _read_one(job: tuple[Path | None, int]) -> list[Sampled] | DataError | None:
+    path, repeats = job
+    if path is None:
+        return None
+    try:
+        return read_samples(path, repeats)
+    except DataError as error:
+        return error
+
+
+def _add_runs(reading: Reading, header: RunHeader, outcome: list[Sampled] | None) -> None:
+    if outcome is None:
+        reading.runs.extend(_unsampled(header))
+        return
+    before = len(reading.runs)
+    for sampled in outcome:
+        try:
+            _check(header, sampled)
+        except DataError as error:
+            reading.problems.append(Problem(sampled.path, f"{sampled.score}, {sampled.filter}: {error}"))
+        else:
+            reading.runs.append(Run(header, sampled.score, sampled.filter, sampled))
+    if len(reading.runs) == before and not any(p.path == header.samples_path for p in reading.problems):
+        reading.problems.append(Problem(header.path, f"task {header.task} has no score a question"))
+
+
+def _check(header: RunHeader, sampled: Sampled) -> None:
+    """Samples must be whole, and give the figures that the results file states."""
+    if header.questions is not None and len(sampled.keys) != header.questions:
+        raise DataError(f"{len(sampled.keys)} of the run's {header.questions} questions are there")
+    if sampled.score == PASS:
+        reached = np.maximum.accumulate(sampled.correct, axis=1).mean(axis=0)
+        found = {f"pass@{k}": float(value) for k, value in enumerate(reached, start=1)}
+    elif sampled.values is not None:
+        found = {sampled.score: float(sampled.values.mean())}
+    for metric, value in found.items():
+        stated = header.metrics.get((metric, sampled.filter))
+        if stated is not None and abs(stated - value) > 1e-6 * max(1.0, abs(stated)):
+            raise DataError(f"the results say {metric} = {stated:.6g}, the samples' mean is {value:.6g}")
+
+
+def _unsampled(header: RunHeader) -> list[Run]:
+    """A run whose samples were not logged: its aggregate figures are all there is."""
+    runs: dict[tuple[str, str], Run] = {}
+    for metric, filter_name in header.metrics:
+        score = PASS if metric.startswith(("pass@", "maj@")) else metric
+        if score == PASS and ("pass@1", filter_name) not in header.metrics:
+            continue
+        runs.setdefault((score, filter_name), Run(header, score, filter_name, None))
+    return list(runs.values())

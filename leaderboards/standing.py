@@ -1,0 +1,281 @@
+"""Who stands where in a table: means, intervals, ranks, and every pair compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sprint_eval.leaderboards import scores as families
+from sprint_eval.leaderboards import statistics
+from sprint_eval.leaderboards.scores import Scores
+from sprint_eval.leaderboards.tables import Row, Table
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass
+class Family:
+    """One score over all rows: ``[methods, k]`` each; NaN where a row has no such k."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+
+@dataclass
+class Pairs:
+    """Every pair at one score and k, ``[methods, methods]``: row minus column.
+
+    Attributes:
+        p: exact McNemar for 0/1 outcomes, a paired permutation test otherwise.
+        holm: p after Holm over all pairs of the table; ``holm_reference`` over those with the reference.
+        detectable: the smallest true difference that these questions would show.
+        only: questions that the row's method solves and the column's does not, ``None`` if not 0/1.
+    """
+
+    family: str
+    k: int
+    difference: Array
+    low: Array
+    high: Array
+    p: Array
+    holm: Array
+    detectable: Array
+    only: npt.NDArray[np.int64] | None
+    holm_reference: Array | None = None
+
+
+@dataclass
+class Standing:
+    """A table with its figures; rows are sorted, the best first.
+
+    Attributes:
+        headline: the family ranked by, at the table's k.
+        rank_low: the best rank that the questions leave open, ``rank_high`` the worst.
+        letters: rows that share a letter are not shown to differ.
+        reference: index of the reference row.
+    """
+
+    table: Table
+    headline: str
+    families: dict[str, Family]
+    scores: dict[str, Scores] = field(default_factory=dict)
+    pairs: dict[tuple[str, int], Pairs] = field(default_factory=dict)
+    rank_low: list[int | None] = field(default_factory=list)
+    rank_high: list[int | None] = field(default_factory=list)
+    letters: list[str] = field(default_factory=list)
+    reference: int | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table's rows, best first."""
+        return self.table.rows
+
+    def headline_pairs(self) -> Pairs | None:
+        """The pairs at the score that the table ranks by."""
+        return self.pairs.get((self.headline, self.table.k))
+
+
+def stand(table: Table, reference: str | None = None, draws: int = statistics.DRAWS) -> Standing:
+    """Sort a table's rows and compute its figures.
+
+    Args:
+        reference: name or id of the method to compare all others with; ignored where absent.
+    """
+    if table.keys is None:
+        return _stated(table)
+    scores = families.score_table(table)
+    headline = families.FIRST if families.FIRST in scores else families.VALUE
+    order = _order(table, scores[headline])
+    table.rows[:] = [table.rows[index] for index in order]
+    scores = {name: values[order] for name, values in scores.items()}
+    standing = Standing(table, headline, {}, scores)
+    standing.reference = find_reference(table, reference)
+    weights = statistics.bootstrap_weights(len(table.keys), draws)
+    for name, values in scores.items():
+        family, boot = _family(values, weights)
+        standing.families[name] = family
+        for k in _pair_ks(name, values):
+            standing.pairs[(name, k)] = _pairs(
+                name, k, values[:, :, k - 1], boot[:, :, k - 1], standing.reference
+            )
+        if name == headline:
+            _rank(standing, boot[:, :, table.k - 1])
+    return standing
+
+
+def find_reference(table: Table, reference: str | None) -> int | None:
+    """The row whose method's name or id this is."""
+    if reference is None:
+        return None
+    for index, row in enumerate(table.rows):
+        if reference in (row.name, row.method.id):
+            return index
+    return None
+
+
+def _order(table: Table, values: Scores) -> list[int]:
+    """Best first by the table's k, then by smaller k, then by name; rows without that k come last."""
+    means = values.mean(axis=1)  # [methods, k]
+    sign = 1 if table.lower_is_better else -1
+
+    def key(index: int) -> tuple[object, ...]:
+        ranked = means[index, table.k - 1 :: -1]
+        found = [sign * float(value) for value in ranked if not np.isnan(value)]
+        return (bool(np.isnan(ranked[0])), found, table.rows[index].name)
+
+    return sorted(range(len(table.rows)), key=key)
+
+
+def _family(values: Scores, weights: npt.NDArray[np.float32]) -> tuple[Family, npt.NDArray[np.float32]]:
+    """Means and intervals of ``[methods, questions, k]``, and each draw's means ``[draws, methods, k]``."""
+    methods, questions, depth = values.shape
+    flat = values.transpose(0, 2, 1).reshape(methods * depth, questions)
+    means = flat.mean(axis=1, dtype=np.float64)
+    boot = statistics.bootstrap_means(weights, flat)
+    low, high = statistics.percentile_interval(boot)
+    flat_low, flat_high = flat.min(axis=1), flat.max(axis=1)
+    for column in np.flatnonzero(flat_low == flat_high):
+        if flat_low[column] in (0.0, 1.0):
+            low[column], high[column] = statistics.exact_interval(
+                int(flat_low[column]) * questions, questions
+            )
+    shape = (methods, depth)
+    family = Family(means.reshape(shape), low.reshape(shape), high.reshape(shape))
+    return family, boot.reshape(-1, methods, depth)
+
+
+def _pair_ks(name: str, values: Scores) -> range:
+    """The k at which pairs are compared; the unbiased estimate at 1 only, where it is mean accuracy."""
+    return range(1, 2 if name == families.UNBIASED else values.shape[2] + 1)
+
+
+def _pairs(name: str, k: int, values: Scores, boot: npt.NDArray[np.float32], reference: int | None) -> Pairs:
+    """All pairs of ``[methods, questions]`` at one k."""
+    methods, questions = values.shape
+    wide = values.astype(np.float64)
+    mean = wide.mean(axis=1)
+    spread = _difference_deviation(wide)
+    low, high = _difference_intervals(boot)
+    only = None
+    present = wide[~np.isnan(wide)]
+    if np.isin(present, (0.0, 1.0)).all():
+        solved = np.where(np.isnan(wide), 0.0, wide)
+        only = np.rint(solved @ (1.0 - solved).T).astype(np.int64)
+        p = statistics.mcnemar_exact(only, only.T)
+    else:
+        p = _permutations(wide)
+    absent = np.isnan(mean)
+    p[absent, :] = np.nan
+    p[:, absent] = np.nan
+    upper = np.triu_indices(methods, 1)
+    pairs = Pairs(
+        name,
+        k,
+        mean[:, None] - mean[None, :],
+        low,
+        high,
+        p,
+        holm=_holm_where(p, upper),
+        detectable=statistics.detectable_difference(spread, questions),
+        only=only,
+    )
+    if reference is not None:
+        others = np.array([index for index in range(methods) if index != reference], dtype=np.int64)
+        adjusted = np.full(methods, np.nan)
+        known = others[~np.isnan(p[reference, others])]
+        adjusted[known] = statistics.holm(p[reference, known])
+        pairs.holm_reference = adjusted
+    return pairs
+
+
+def _difference_deviation(values: Array) -> Array:
+    """Standard deviation of every paired difference, from the methods' covariance."""
+    covariance = np.atleast_2d(np.cov(values)) if values.shape[1] > 1 else np.zeros((len(values),) * 2)
+    variance = np.diag(covariance)
+    return np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 0.0))
+
+
+def _difference_intervals(boot: npt.NDArray[np.float32]) -> tuple[Array, Array]:
+    methods = boot.shape[1]
+    low, high = np.zeros((methods, methods)), np.zeros((methods, methods))
+    for index in range(methods - 1):
+        found = statistics.percentile_interval(boot[:, index : index + 1] - boot[:, index + 1 :])
+        low[index, index + 1 :], high[index, index + 1 :] = found
+        low[index + 1 :, index], high[index + 1 :, index] = -found[1], -found[0]
+    return low, high
+
+
+def _permutations(values: Array) -> Array:
+    methods = len(values)
+    p = np.ones((methods, methods))
+    for first in range(methods):
+        for second in range(first + 1, methods):
+            difference = values[first] - values[second]
+            if not np.isnan(difference).any():
+                p[first, second] = p[second, first] = statistics.permutation_p(difference)
+    return p
+
+
+def _holm_where(p: Array, upper: tuple[npt.NDArray[np.intp], ...]) -> Array:
+    """Holm over the pairs that have a p, as a symmetric matrix."""
+    adjusted = np.full_like(p, np.nan)
+    np.fill_diagonal(adjusted, 1.0)
+    flat = p[upper]
+    known = ~np.isnan(flat)
+    if known.any():
+        values = np.full_like(flat, np.nan)
+        values[known] = statistics.holm(flat[known])
+        adjusted[upper] = values
+        adjusted.T[upper] = values
+    return adjusted
+
+
+def _rank(standing: Standing, boot: npt.NDArray[np.float32]) -> None:
+    """Rank intervals and letters at the headline score, among the rows that have it."""
+    rows = len(standing.rows)
+    ranked = np.flatnonzero(~np.isnan(boot[0]))
+    signed = boot[:, ranked] * (-1 if standing.table.lower_is_better else 1)
+    low, high = statistics.rank_intervals(signed)
+    standing.rank_low, standing.rank_high, standing.letters = [None] * rows, [None] * rows, [""] * rows
+    pairs = standing.headline_pairs()
+    assert pairs is not None  # the headline is always compared at the table's k
+    different = pairs.holm[np.ix_(ranked, ranked)] < statistics.LEVEL
+    for place, letters in enumerate(statistics.tied_groups(different)):
+        row = int(ranked[place])
+        standing.rank_low[row], standing.rank_high[row] = int(low[place]), int(high[place])
+        standing.letters[row] = letters
+
+
+def _stated(table: Table) -> Standing:
+    """A table without samples: the figures that the results files state, and no statistics."""
+    depth = max(row.candidates for row in table.rows)
+    shape = (len(table.rows), depth)
+    found: dict[str, Array] = {}
+    names = (
+        [families.FIRST, families.UNBIASED, families.MAJORITY]
+        if table.score == "pass@k"
+        else [families.VALUE]
+    )
+    patterns = {families.FIRST: "pass@{}", families.UNBIASED: "pass@{}_unbiased", families.MAJORITY: "maj@{}"}
+    for name in names:
+        found[name] = np.full(shape, np.nan)
+        for index, row in enumerate(table.rows):
+            for k in range(1, depth + 1):
+                metric = patterns[name].format(k) if name in patterns else table.score
+                value = row.run.header.metrics.get((metric, table.filter))
+                found[name][index, k - 1] = np.nan if value is None else value
+    headline = names[0]
+    order = _order(table, found[headline][:, None, :].astype(np.float32))
+    table.rows[:] = [table.rows[index] for index in order]
+    blank = np.full(shape, np.nan)
+    return Standing(
+        table,
+        headline,
+        {name: Family(values[order], blank, blank) for name, values in found.items()},
+        rank_low=[None] * len(order),
+        rank_high=[None] * len(order),
+        letters=[""] * len(order),
+    )

@@ -1,0 +1,103 @@
+"""What the figures say, in plain words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sprint_eval.leaderboards import statistics
+from sprint_eval.leaderboards.board import Board, score_name
+from sprint_eval.leaderboards.standing import Standing
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """A score, or a dash where there is none."""
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign, a real minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def verdict(standing: Standing) -> str:
+    """Who leads, whether these questions can tell, and what they could not have shown."""
+    table, rows, pairs = standing.table, standing.rows, standing.headline_pairs()
+    if pairs is None:
+        return "No samples were logged (lm_eval --log_samples), so there are no intervals and no comparison."
+    name = score_name(standing, standing.headline, table.k)
+    ranked = [index for index in range(len(rows)) if standing.letters[index]]
+    if len(ranked) < 2:
+        return (
+            f"Only one method has {name} on these {table.questions:,} questions: there is nothing to compare."
+        )
+    upper = [(first, second) for place, first in enumerate(ranked) for second in ranked[place + 1 :]]
+    shown = [pair for pair in upper if pairs.holm[pair] < statistics.LEVEL]
+    best = rows[ranked[0]].name
+    if not shown:
+        typical = float(np.median([pairs.detectable[pair] for pair in upper]))
+        return (
+            f"{table.questions:,} questions cannot tell these {len(ranked)} methods apart at {name}: "
+            f"no pair differs at p < {statistics.LEVEL:g} after Holm's correction. {_missed(typical)}"
+        )
+    behind = [second for second in ranked[1:] if pairs.holm[ranked[0], second] < statistics.LEVEL]
+    tied = [rows[index].name for index in ranked[1:] if index not in behind]
+    if not tied:
+        return f"{best} is ahead of all others at {name}{_gap(standing, ranked[0], behind[0])}."
+    lead = f"{best} has the highest {name}, not shown to differ from {_listing(tied)}"
+    if not behind:
+        return f"{lead}; {len(shown)} of {len(upper)} pairs further down do differ."
+    others = _listing([rows[index].name for index in behind])
+    return f"{lead}; ahead of {others}{_gap(standing, ranked[0], behind[0])}."
+
+
+def _missed(smallest: float) -> str:
+    if smallest >= 1:
+        return "No difference, however large, would show reliably with so few."
+    return f"A true difference under about {smallest:.2f} would mostly stay hidden."
+
+
+def _gap(standing: Standing, first: int, second: int) -> str:
+    pairs = standing.headline_pairs()
+    assert pairs is not None
+    return (
+        f" ({signed(pairs.difference[first, second])} over {standing.rows[second].name}, 95 % interval "
+        f"{signed(pairs.low[first, second])} to {signed(pairs.high[first, second])}, "
+        f"Holm p = {p_text(pairs.holm[first, second])})"
+    )
+
+
+def p_text(p: float) -> str:
+    """A p-value as papers print it."""
+    if np.isnan(p):
+        return "–"
+    if p < 1e-4:
+        return f"{p:.0e}".replace("e-0", "e-")
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
+
+
+def _listing(names: list[str], most: int = 4) -> str:
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def summary(board: Board) -> str:
+    """What was read and what was left out, counted aloud."""
+    reading = board.reading
+    rows = sum(len(standing.rows) for standing in board.standings)
+    older = sum(len(row.repeats) for standing in board.standings for row in standing.rows)
+    parts = [
+        f"{_count(reading.files, 'results file')} read",
+        f"{_count(rows, 'row')} in {_count(len(board.standings), 'table')}",
+    ]
+    if older:
+        parts.append(f"{_count(older, 'older run')} of the same left out")
+    if reading.problems:
+        parts.append(f"{_count(len(reading.problems), 'file or part', 'files or parts')} skipped")
+    if reading.others:
+        parts.append(f"{_count(len(reading.others), 'other file')} ignored")
+    return ", ".join(parts) + "."
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
