@@ -30,7 +30,15 @@ def lay_out() -> int:
 def main() -> int:
     """Check, with paths of the source tree in the output."""
     expected = lay_out()
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "-p", "sprint_eval"]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        str(ROOT / "pyproject.toml"),
+        "-p",
+        "sprint_eval",
+    ]
     done = subprocess.run(command, cwd=TREE, capture_output=True, text=True)
     pattern = re.compile(rf"^sprint_eval/(?=(?:{'|'.join(INNER)})/)", re.MULTILINE)
     print(pattern.sub("", done.stdout), end="")

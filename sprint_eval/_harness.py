@@ -20,6 +20,7 @@ import os
 import warnings
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -69,7 +70,7 @@ def _add_models(module: ModuleType) -> None:
 def _add_tasks(module: ModuleType) -> None:
     import sprint_eval.tasks
 
-    ours = os.path.dirname(os.path.abspath(sprint_eval.tasks.__file__))
+    ours = Path(sprint_eval.tasks.__path__[0]).resolve()
     original = module.TaskManager.__init__
     if hasattr(original, "adds_tasks_of"):
         return
@@ -83,13 +84,13 @@ def _add_tasks(module: ModuleType) -> None:
         bound.apply_defaults()
         given = bound.arguments["include_path"]
         paths = [] if not given else list(given) if isinstance(given, (list, tuple)) else [given]
-        named = any(os.path.abspath(path) == ours for path in paths)
+        named = any(Path(path).resolve() == ours for path in paths)
         if bound.arguments["include_defaults"] and not named:
-            bound.arguments["include_path"] = [ours, *paths]
+            bound.arguments["include_path"] = [str(ours), *paths]
         original(*bound.args, **bound.kwargs)
         self.include_path = given
 
-    init.adds_tasks_of = ours  # type: ignore[attr-defined]
+    init.adds_tasks_of = str(ours)  # type: ignore[attr-defined]
     module.TaskManager.__init__ = init
 
 

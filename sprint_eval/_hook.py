@@ -13,7 +13,7 @@ WATCHED = ("lm_eval.models", "lm_eval.tasks.manager")
 class Finder:
     """Lets every other finder answer, then has the answer's loader tell us when it has run the module."""
 
-    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]  # noqa: D102
+    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
         if fullname not in WATCHED:
             return None
         for finder in sys.meta_path:

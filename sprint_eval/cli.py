@@ -17,6 +17,9 @@ from sprint_eval.errors import ArgumentError, did_you_mean, exit_on_error
 SUBCOMMANDS: tuple[tuple[str, str], ...] = (
     ("model", "sprint_eval.commands.model"),
     ("train-router", "sprint_eval.commands.train_router"),
+    ("export", "sprint_eval.commands.export"),
+    ("leaderboard", "sprint_eval.commands.leaderboard"),
+    ("lm-eval", "sprint_eval.commands.lm_eval"),
 )
 
 EXAMPLES = """\
@@ -25,7 +28,8 @@ examples:
   sprint-eval model --help
 
 The models and tasks themselves are run by lm-eval:
-  lm_eval --model pruned-head --model_args pretrained=smollm2-135m-instruct,heads=L15H0 --tasks gsm8k_pass_at_n
+  lm_eval --model pruned-head --model_args pretrained=smollm2-135m-instruct,heads=L15H0 \\
+      --tasks gsm8k_pass_at_n
 """
 
 
@@ -61,13 +65,12 @@ def _dispatch(arguments: list[str]) -> int:
     names = [name for name, _ in SUBCOMMANDS]
     first = arguments[0] if arguments else "--help"
     if first in names:
-        module = _load(first)
-        parser = _subcommand_parser(first, module)
-        return int(module.run(parser.parse_args(arguments[1:])))
+        return _run(first, arguments[1:])
     if first == "help":
         return _dispatch([*arguments[1:2], "--help"])
     if not first.startswith("-"):
-        raise ArgumentError(f"unknown subcommand '{first}'{did_you_mean(first, names)}; see: sprint-eval --help")
+        nearest = did_you_mean(first, names)
+        raise ArgumentError(f"unknown subcommand '{first}'{nearest}; see: sprint-eval --help")
     parser = _Parser(
         prog="sprint-eval",
         usage="sprint-eval [--version] [--help] SUBCOMMAND ...",
@@ -81,16 +84,8 @@ def _dispatch(arguments: list[str]) -> int:
     raise ArgumentError("no subcommand given; see: sprint-eval --help")
 
 
-def _load(name: str) -> ModuleType:
-    return importlib.import_module(dict(SUBCOMMANDS)[name])
-
-
-def _table() -> str:
-    width = max(len(name) for name, _ in SUBCOMMANDS)
-    return "\n".join(f"  {name:{width}}  {_load(name).HELP}" for name, _ in SUBCOMMANDS)
-
-
-def _subcommand_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+def _run(name: str, arguments: list[str]) -> int:
+    module = _load(name)
     parser = _Parser(
         prog=f"sprint-eval {name}",
         description=module.HELP,
@@ -99,7 +94,20 @@ def _subcommand_parser(name: str, module: ModuleType) -> argparse.ArgumentParser
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    return parser
+    if getattr(module, "FORWARDS", False) and arguments not in ([], ["-h"], ["--help"]):
+        args = argparse.Namespace(arguments=arguments)
+    else:
+        args = parser.parse_args(arguments)
+    return int(module.run(args))
+
+
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(dict(SUBCOMMANDS)[name])
+
+
+def _table() -> str:
+    width = max(len(name) for name, _ in SUBCOMMANDS)
+    return "\n".join(f"  {name:{width}}  {_load(name).HELP}" for name, _ in SUBCOMMANDS)
 
 
 if __name__ == "__main__":

