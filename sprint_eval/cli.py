@@ -16,6 +16,7 @@ from sprint_eval.errors import ArgumentError, did_you_mean, exit_on_error
 # (name, module), in the order of the help.
 SUBCOMMANDS: tuple[tuple[str, str], ...] = (
     ("model", "sprint_eval.commands.model"),
+    ("sweep", "sprint_eval.commands.sweep"),
     ("train-router", "sprint_eval.commands.train_router"),
     ("export", "sprint_eval.commands.export"),
     ("leaderboard", "sprint_eval.commands.leaderboard"),

@@ -63,7 +63,7 @@ def test_resumed_in_other_numbers_of_processes(toy):
 def test_processes_share_the_questions_out(toy):
     store = toy.store(questions=7)
     parts = [[i for i, _ in store.missing(Process(k, 3))] for k in range(3)]
-    assert sorted(sum(parts, [])) == list(range(7))
+    assert sorted(i for part in parts for i in part) == list(range(7))
 
 
 @pytest.mark.parametrize("cut", [1, 5, 9, 10, 40])
@@ -160,7 +160,7 @@ def test_a_shard_of_another_run_is_refused(toy):
     toy.fill(mine)
     toy.fill(other)
     shutil.copy(shard_paths(other.folder)[0], mine.folder / "shards" / "zz.jsonl")
-    with pytest.raises(StoreError, match="zz.jsonl belongs to another run: its dtype is 'bfloat16'"):
+    with pytest.raises(StoreError, match=r"zz\.jsonl belongs to another run: its dtype is 'bfloat16'"):
         Outcomes.load(mine.folder)
 
 

@@ -1,0 +1,94 @@
+"""What a sweep is asked to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sprint_eval.errors import ArgumentError
+from sprint_eval.heads import HeadLayout, HeadPool
+from sprint_eval.outcomes.shard import Process
+
+_INDEX_VARIABLES = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+_COUNT_VARIABLES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """One sweep.
+
+    Attributes:
+        model: folder, hub name, or short name of a packaged model.
+        task: name of a task of sprint-eval.
+        out: the store's folder.
+        layers: layers all of whose heads make the pool, e.g. ``"5/10"``; or
+        pool: the pool's text form, e.g. ``"5/10:*"``. Neither: every head of the model.
+        limit: number of questions, the task's first; ``None`` for all.
+        split: the task's split whose questions are swept.
+        metadata: the task's metadata, e.g. ``{"data_dir": ...}``.
+        num_fewshot: worked examples; ``None`` for the task's own number.
+        apply_chat_template: as lm-eval's option: ``True``, or the name of a template.
+        system_instruction, fewshot_as_multiturn, gen_kwargs: as lm-eval's options.
+        model_args: further arguments of ``--model hf``.
+        dtype, device, batch_size: as lm-eval's.
+        engine: who decodes: ``"sprint"`` or ``"plain"``.
+        cells_at_once: answers decoded before they are graded and written: what a kill can cost.
+    """
+
+    model: str
+    task: str
+    out: str
+    layers: str | None = None
+    pool: str | None = None
+    limit: int | None = None
+    split: str = "train"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    num_fewshot: int | None = None
+    apply_chat_template: bool | str = False
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool = False
+    gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "auto"
+    device: str | None = None
+    batch_size: int | None = None
+    engine: str = "sprint"
+    cells_at_once: int = 512
+
+    def __post_init__(self) -> None:
+        if self.layers is not None and self.pool is not None:
+            raise ArgumentError("--layers and --pool both name the pool; give one of them")
+        if self.limit is not None and self.limit < 1:
+            raise ArgumentError(f"--limit {self.limit}: expected at least 1 question")
+        if self.cells_at_once < 1:
+            raise ArgumentError(f"cells_at_once = {self.cells_at_once}: expected 1 or more")
+
+    def head_pool(self, layout: HeadLayout) -> HeadPool:
+        """The pool for a model of this layout.
+
+        Raises:
+            HeadError: it cannot be read, or names a head that the model lacks.
+        """
+        if self.pool is not None:
+            return HeadPool.parse(self.pool, layout)
+        layers = (self.layers or "*").strip().replace(",", "/").strip("/")
+        return HeadPool.parse(f"{layers}:*", layout)
+
+
+def this_process(environment: Mapping[str, str] | None = None) -> Process:
+    """This process's part, as ``accelerate launch``, ``torchrun`` or MPI numbers it.
+
+    No process group is made: the parts share nothing but the store's folder, so that one that
+    dies or lags behind does not hold up the others.
+
+    Raises:
+        ArgumentError: the launcher's variables contradict each other.
+    """
+    given = os.environ if environment is None else environment
+    index = next((int(given[name]) for name in _INDEX_VARIABLES if given.get(name)), 0)
+    count = next((int(given[name]) for name in _COUNT_VARIABLES if given.get(name)), 1)
+    if not 0 <= index < count:
+        raise ArgumentError(f"process index {index} of {count} processes: check RANK and WORLD_SIZE")
+    return Process(index, count)

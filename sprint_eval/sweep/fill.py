@@ -1,0 +1,119 @@
+"""The sweep's loop: what is missing is decoded, graded and written, a batch of questions at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sprint_eval.engine.request import Generation, Request
+from sprint_eval.errors import StoreError
+from sprint_eval.heads import HeadSet
+from sprint_eval.outcomes.cells import BASE_COLUMN, Cell
+from sprint_eval.outcomes.shard import Process
+from sprint_eval.outcomes.store import OutcomeStore, check_alone
+
+Work = list[tuple[int, list[int]]]
+"""Questions with their missing columns."""
+
+
+class VerdictLike(Protocol):
+    """What a grader says of one answer: see :class:`sprint_eval.grading.Verdict`."""
+
+    @property
+    def correct(self) -> bool: ...
+    @property
+    def extracted(self) -> str | None: ...
+    @property
+    def how(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+
+
+class ProgressLike(Protocol):
+    """Is told what has been done."""
+
+    def decoded(self, cells: int) -> None: ...
+    def written(self, cells: int) -> None: ...
+
+
+Decode = Callable[[Sequence[Request], Callable[[int], None]], Sequence[Generation]]
+Grade = Callable[[Mapping[str, Any], Sequence[str]], Sequence[VerdictLike]]
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """How a store is filled.
+
+    Attributes:
+        store: where the cells go.
+        request: the request for a question under a head set.
+        decode: decodes requests, telling how many more are done.
+        grade: verdicts on answers to one document.
+    """
+
+    store: OutcomeStore
+    request: Callable[[int, HeadSet], Request]
+    decode: Decode
+    grade: Grade
+
+    def fill(self, process: Process, progress: ProgressLike, cells_at_once: int) -> int:
+        """Do this process's part and return how many cells were written.
+
+        Raises:
+            StoreError: the store cannot be written, or another sweep is writing to it.
+        """
+        check_alone(self.store.folder, process)
+        work = self.store.missing(process)
+        if not work:
+            return 0
+        with self.store.writer(process) as writer:
+            for batch in batches(work, cells_at_once):
+                cells = self.cells(batch, progress)
+                writer.append(cells)
+                progress.written(len(cells))
+            return writer.cells
+
+    def cells(self, work: Work, progress: ProgressLike) -> list[Cell]:
+        """Decode and grade some questions' missing cells; siblings go to the engine together."""
+        requests = [self.request(i, self._heads(j)) for i, columns in work for j in columns]
+        generations = self.decode(requests, progress.decoded)
+        if len(generations) != len(requests):
+            raise StoreError(f"the engine gave {len(generations)} answers to {len(requests)} requests")
+        cells: list[Cell] = []
+        for i, columns in work:
+            answers = generations[len(cells) : len(cells) + len(columns)]
+            verdicts = self.grade(self.store.questions[i].doc, [answer.text for answer in answers])
+            cells += [_cell(i, *parts) for parts in zip(columns, answers, verdicts, strict=True)]
+        return cells
+
+    def _heads(self, column: int) -> HeadSet:
+        return HeadSet() if column == BASE_COLUMN else self.store.manifest.head_pool[column]
+
+
+def batches(work: Work, cells_at_once: int) -> Iterator[Work]:
+    """Whole questions, as many as fit into ``cells_at_once``, and at least one."""
+    batch: Work = []
+    size = 0
+    for question in work:
+        if batch and size + len(question[1]) > cells_at_once:
+            yield batch
+            batch, size = [], 0
+        batch.append(question)
+        size += len(question[1])
+    if batch:
+        yield batch
+
+
+def _cell(question: int, column: int, answer: Generation, verdict: VerdictLike) -> Cell:
+    return Cell(
+        question,
+        column,
+        answer.text,
+        verdict.correct,
+        verdict.extracted,
+        verdict.how,
+        verdict.status,
+        len(answer.tokens),
+        answer.finish_reason,
+    )

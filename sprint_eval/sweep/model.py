@@ -1,0 +1,90 @@
+"""The model of a sweep, loaded as lm-eval's ``hf`` loads it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sprint_eval.architectures import attention_layout
+from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.fingerprint import model_fingerprint
+from sprint_eval.heads import HeadLayout
+from sprint_eval.models import resolve_model_path
+from sprint_eval.sweep.config import SweepConfig
+
+if TYPE_CHECKING:
+    from lm_eval.models.huggingface import HFLM
+
+    from sprint_eval.backends import Backend
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with lm-eval's own way of tokenizing and templating for it.
+
+    Attributes:
+        lm: lm-eval's ``hf`` around the model.
+        backend: who decodes.
+        fingerprint, layout, dtype: facts of the model.
+    """
+
+    lm: HFLM
+    backend: Backend
+    fingerprint: str
+    layout: HeadLayout
+    dtype: str
+
+
+def load_model(config: SweepConfig) -> LoadedModel:
+    """Load the model on this process's device.
+
+    Raises:
+        DataError: the model cannot be loaded.
+        UnsupportedModelError: its architecture or its generation settings cannot be decoded here.
+    """
+    from sprint_eval.backends import check_engine_name
+
+    check_engine_name(config.engine)
+    lm = _hflm(config)
+    layout = attention_layout(lm.model).heads
+    config.head_pool(layout)
+    dtype = str(lm.model.dtype).removeprefix("torch.")
+    return LoadedModel(lm, _backend(config, lm), model_fingerprint(lm.model), layout, dtype)
+
+
+def _hflm(config: SweepConfig) -> HFLM:
+    from lm_eval.models.huggingface import HFLM
+
+    own = {"pretrained", "dtype", "device", "batch_size"}
+    if twice := own & set(config.model_args):
+        raise ArgumentError(f"--model-args names {sorted(twice)[0]}, which has an option of its own")
+    path = resolve_model_path(config.model)
+    try:
+        return HFLM(
+            path,
+            dtype=config.dtype,
+            device=config.device or _local_device(),
+            batch_size=config.batch_size or 1,
+            **config.model_args,
+        )
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot load the model {config.model}: {error}") from error
+
+
+def _local_device() -> str | None:
+    """Each process of one machine takes a device of its own; ``None`` leaves it to lm-eval."""
+    import torch
+
+    local = os.environ.get("LOCAL_RANK")
+    if local and torch.cuda.is_available():
+        return f"cuda:{int(local) % torch.cuda.device_count()}"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _backend(config: SweepConfig, lm: Any) -> Backend:
+    from sprint_eval.backends import local_backend
+    from sprint_eval.engine.settings import DecodingSettings
+
+    settings = DecodingSettings.from_model(lm.model, lm.tokenizer, lm.think_end_token)
+    return local_backend(config.engine, lm.model, lm.tokenizer, settings, config.batch_size)
