@@ -69,7 +69,7 @@ def fit_map(embeddings: np.ndarray, z: np.ndarray, keys: list[str], config: Rout
         optimizer.zero_grad(set_to_none=True)
         loss = sprint_loss(train_x @ projection, heads, train_z, agreement, config.spread / pairs)
         _check_finite(loss, epoch, config)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         with torch.no_grad():
             _project(heads, config.max_norm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +15,51 @@ from safetensors import SafetensorError
 from sprint_eval.errors import DataError, HeadError, MismatchError
 from sprint_eval.files import read_json, write_atomic, write_json
 from sprint_eval.heads import HeadPool, HeadSet
-from sprint_eval.routing.config import NEAREST
+from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST
+from sprint_eval.routing.coverage import CoverageRule
 from sprint_eval.routing.embedder import Embedder
 from sprint_eval.routing.router import Router, RouterCard
 from sprint_eval.routing.selection import NearestRule, SelectionRule
 
 SCHEMA_VERSION = 1
 ARRAYS, CARD = "router.safetensors", "router.json"
-_RESTORE = {NEAREST: NearestRule.restore}
+_RESTORE: dict[str, Callable[[Mapping[str, np.ndarray], Mapping[str, Any]], SelectionRule]] = {
+    NEAREST: NearestRule.restore,
+    COVERAGE: CoverageRule.restore,
+    MIXED: CoverageRule.restore,
+}
 
 
 def save_router(router: Router, folder: Path) -> None:
     """Write both files; the JSON, last, names the arrays by their hash, so halves never pass for a whole."""
-    payload = safetensors.numpy.save(_arrays(router))
+    arrays, same_as = _without_copies(_arrays(router))
+    payload = safetensors.numpy.save(arrays)
+    try:
+        write_atomic(folder / ARRAYS, payload)
+        write_json(folder / CARD, _description(router, payload, same_as))
+    except OSError as error:
+        raise DataError(f"the router cannot be written to {folder}: {error.strerror}") from error
+
+
+def _description(router: Router, payload: bytes, same_as: dict[str, str]) -> dict[str, Any]:
     card = router.card
-    write_atomic(folder / ARRAYS, payload)
-    write_json(
-        folder / CARD,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "fingerprint": router.fingerprint,
-            "arrays_sha256": hashlib.sha256(payload).hexdigest(),
-            "base_model": {"name": card.model, "fingerprint": card.model_fingerprint},
-            "pool": router.pool.names(),
-            "embedder": card.embedder,
-            "selection": card.selection,
-            "rules": {name: rule.settings() for name, rule in router.rules.items()},
-            "hyperparameters": dict(card.hyperparameters),
-            "task": card.task,
-            "prompt_format": dict(card.prompt_format),
-            "counts": dict(card.counts),
-            "metrics": dict(card.metrics),
-            "question_keys": sorted(card.question_keys),
-        },
-    )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": router.fingerprint,
+        "arrays_sha256": hashlib.sha256(payload).hexdigest(),
+        "same_as": same_as,
+        "base_model": {"name": card.model, "fingerprint": card.model_fingerprint},
+        "pool": router.pool.names(),
+        "embedder": card.embedder,
+        "selection": card.selection,
+        "rules": {name: rule.settings() for name, rule in router.rules.items()},
+        "hyperparameters": dict(card.hyperparameters),
+        "task": card.task,
+        "prompt_format": dict(card.prompt_format),
+        "counts": dict(card.counts),
+        "metrics": dict(card.metrics),
+        "question_keys": sorted(card.question_keys),
+    }
 
 
 def load_router(folder: Path, embedder: Embedder | None = None) -> Router:
@@ -68,6 +80,7 @@ def load_router(folder: Path, embedder: Embedder | None = None) -> Router:
         )
     arrays = _read_arrays(folder, description)
     try:
+        arrays |= {name: arrays[kept] for name, kept in description["same_as"].items()}
         router = _rebuild(description, arrays, embedder)
         if router.fingerprint != description["fingerprint"]:
             raise ValueError(f"its content is not that of {description['fingerprint']}")
@@ -94,6 +107,17 @@ def _arrays(router: Router) -> dict[str, np.ndarray]:
         for key, array in rule.arrays().items():
             arrays[f"{name}.{key}"] = array
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _without_copies(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays that differ, and for each of the others the name of its equal."""
+    kept: dict[bytes, str] = {}
+    same_as: dict[str, str] = {}
+    for name, array in sorted(arrays.items()):
+        content = hashlib.sha256(f"{array.dtype}{array.shape}".encode() + array.tobytes()).digest()
+        if kept.setdefault(content, name) != name:
+            same_as[name] = kept[content]
+    return {name: array for name, array in arrays.items() if name not in same_as}, same_as
 
 
 def _read_arrays(folder: Path, description: dict[str, Any]) -> dict[str, np.ndarray]:

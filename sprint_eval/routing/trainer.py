@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from sprint_eval.outcomes import Outcomes
-from sprint_eval.routing.config import NEAREST, RouterConfig
+from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST, RouterConfig
+from sprint_eval.routing.coverage import fit_coverage
 from sprint_eval.routing.embedder import Embedder, SentenceEmbedder, check_embeddings
 from sprint_eval.routing.fit import fit_map
 from sprint_eval.routing.router import PROBE, Router, RouterCard
 from sprint_eval.routing.selection import NearestRule, SelectionRule
-from sprint_eval.routing.training_data import TrainingSet, training_set
+from sprint_eval.routing.training_data import TrainingSet, key_groups, split_groups, training_set
 
 # Facts of the manifest that say how a question was put to the model.
 PROMPT_FACTS = ("chat_template", "num_fewshot", "generation")
@@ -66,9 +67,10 @@ def _train_rules(
 ) -> tuple[dict[str, SelectionRule], dict[str, Any]]:
     """Every rule, trained, and what was measured on the way."""
     columns = data.single
+    folds = split_groups(key_groups(data.keys), config.folds, config.seed)
     fitted = fit_map(embeddings, data.z[:, columns], list(data.keys), config)
     rules: dict[str, SelectionRule] = {NEAREST: NearestRule(fitted.projection, fitted.heads, columns)}
-    metrics = {
+    metrics: dict[str, Any] = {
         "epoch": fitted.epoch,
         "epochs_run": fitted.epochs_run,
         "train_loss": fitted.train_loss,
@@ -78,6 +80,10 @@ def _train_rules(
         "best_head_rate": float(data.z[:, columns].mean(axis=0).max()),
         "oracle_rate": float(data.z[:, columns].any(axis=1).mean()),
     }
+    for name, chosen in ((COVERAGE, columns), (MIXED, np.arange(len(data.pool)))):
+        rules[name], metrics[name] = fit_coverage(
+            embeddings, data.z[:, chosen], chosen, folds, config.seed, config.select_for
+        )
     return rules, metrics
 
 

@@ -90,6 +90,11 @@ def training_set(outcomes: Outcomes) -> TrainingSet:
         )
     counts["solvable"] = int(z[rows].any(axis=1).sum())
     _check_learnable(pool, z[rows])
+    if len({offered[i].key for i in rows}) < 2:
+        raise TrainingError(
+            f"the {len(rows)} question(s) are one question up to its numbers; "
+            "a router needs at least two to learn from"
+        )
     return TrainingSet(
         tuple(offered[i].question for i in rows),
         tuple(offered[i].key for i in rows),

@@ -46,6 +46,11 @@ def test_nothing_to_learn_is_an_error(make_outcomes, z, message):
         training_set(make_outcomes(z))
 
 
+def test_one_question_however_often_is_not_enough(make_outcomes):
+    with pytest.raises(TrainingError, match="one question up to its numbers"):
+        training_set(make_outcomes([[1, 0], [0, 1]], ["2 apples", "3 apples"], keys=["a", "a"]))
+
+
 def test_twins_stay_together_in_every_split():
     keys = [f"k{i // 3}" for i in range(90)]
     parts = split_groups(key_groups(keys), 5, seed=3)

@@ -1,0 +1,253 @@
+"""The ``coverage`` and ``mixed`` rules: N candidates that fail on different questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sprint_eval.routing.selection import Ranking
+from sprint_eval.routing.solve_model import SolveModel, fit_solve_model, logit, smooth_rates
+
+# Temperatures of the weights of training questions, in standard deviations of their similarity;
+# None weighs all alike, which makes the rule the fixed greedy cover.
+TEMPERATURES: tuple[float | None, ...] = (None, 2.0, 1.0, 0.5, 0.25)
+TRUSTS = (0.0, 0.5, 1.0)
+# Cross-validation and ranking hold [questions, n] arrays: blocks keep them small.
+_BLOCK_CELLS = 4_000_000
+_MAX_CV_QUESTIONS = 2_500
+
+
+@dataclass(frozen=True)
+class CoverageSettings:
+    """What cross-validation chooses.
+
+    Attributes:
+        temperature: how quickly a training question's weight falls with its distance; ``None``: not.
+        trust: how far the calibrated probabilities move the neighbours' rates, 0 to 1.
+    """
+
+    temperature: float | None
+    trust: float
+
+
+class CoverageRule:
+    """Greedy choice by marginal gain in P(at least one of the set solves x).
+
+    The gain of candidate j after the set S is P(all of S fail | x) · P(j solves | all of S fail, x);
+    the first factor is the same for every j. The second comes from the rows of Z of similar
+    training questions, where dependence between candidates shows as it is, moved by what the
+    calibrated model knows of x beyond them::
+
+        logit P(j | S fails, x) = logit r_j|S(x) + trust · (logit P(z_j = 1 | x) − logit r_j(x))
+
+    ``r_j|S(x)`` is the rate of j among training questions that no member of S solves, each weighted
+    by exp(similarity to x / temperature), ``r_j`` the same with S empty. With equal weights and no
+    trust this is the fixed greedy cover of the training questions: cross-validation leaves it only
+    for something that did better on questions held out.
+
+    A candidate's weight for voting is its calibrated P(z_j = 1 | x).
+
+    Args:
+        embeddings: of the training questions, centred and of length 1, ``[n, width]``.
+        center: mean embedding that was taken off, ``[width]``.
+        scale: standard deviation of the training questions' similarity.
+        z: their outcomes, ``[n, J]``.
+        columns: pool index of each of the J candidates.
+        model: calibrated probabilities.
+        chosen: hyperparameters.
+    """
+
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        center: np.ndarray,
+        scale: float,
+        z: np.ndarray,
+        columns: np.ndarray,
+        model: SolveModel,
+        chosen: CoverageSettings,
+    ) -> None:
+        self.embeddings = embeddings
+        self.center = center
+        self.scale = scale
+        self.z = z
+        self.columns = columns
+        self.model = model
+        self.chosen = chosen
+
+    def rank(self, embeddings: np.ndarray, n: int) -> Ranking:
+        order, weights = [], []
+        for rows in _blocks(len(embeddings), len(self.z)):
+            block = embeddings[rows]
+            probability = self.model.predict(block)
+            similarity = _unit(block - self.center) @ self.embeddings.T
+            picked = greedy_by_gain(self.z, similarity / self.scale, probability, n, self.chosen)
+            order.append(self.columns[picked])
+            weights.append(np.take_along_axis(probability, picked, axis=1))
+        return Ranking(np.concatenate(order), np.concatenate(weights))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "embeddings": self.embeddings,
+            "center": self.center,
+            "z": self.z,
+            "columns": self.columns,
+            **self.model.arrays(),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "temperature": self.chosen.temperature,
+            "trust": self.chosen.trust,
+            "similarity_scale": self.scale,
+            "ridge_alpha": self.model.alpha,
+        }
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> CoverageRule:
+        """The rule that was saved as these arrays and settings."""
+        return cls(
+            arrays["embeddings"],
+            arrays["center"],
+            float(settings["similarity_scale"]),
+            arrays["z"],
+            arrays["columns"],
+            SolveModel.restore(arrays, float(settings["ridge_alpha"])),
+            CoverageSettings(settings["temperature"], float(settings["trust"])),
+        )
+
+
+def fit_coverage(
+    embeddings: np.ndarray, z: np.ndarray, columns: np.ndarray, folds: np.ndarray, seed: int, select_for: int
+) -> tuple[CoverageRule, dict[str, Any]]:
+    """Train the rule on all questions, its hyperparameters chosen by cross-validation on the same.
+
+    Args:
+        embeddings: of the training questions, ``[n, width]``.
+        z: outcomes of the candidates ``columns`` of the pool, ``[n, J]``.
+        folds: fold of each question; twins share one.
+        seed: of samples taken where there are very many questions.
+        select_for: hyperparameters are judged by mean Pass@k, k = 1 to this.
+
+    Returns:
+        The rule, and mean Pass@k out of fold: of the choice, and of the fixed greedy cover.
+    """
+    model, out_of_fold = fit_solve_model(embeddings, z, folds, seed)
+    center = embeddings.mean(axis=0)
+    units = _unit(embeddings - center)
+    scale = _similarity_scale(units, seed)
+    rows = np.arange(len(z))
+    if len(rows) > _MAX_CV_QUESTIONS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _MAX_CV_QUESTIONS, replace=False))
+    scores = _cross_validate(
+        units[rows], z[rows], out_of_fold[rows], folds[rows], scale, min(select_for, z.shape[1])
+    )
+    # The first of equals: candidates stand in order of how far they leave the fixed cover.
+    chosen = max(scores, key=lambda settings: scores[settings])
+    rule = CoverageRule(units, center, scale, np.ascontiguousarray(z, np.uint8), columns, model, chosen)
+    metrics = {
+        "cv_mean_pass": scores[chosen],
+        "cv_mean_pass_fixed_cover": scores[CoverageSettings(None, 0.0)],
+    }
+    return rule, metrics
+
+
+def greedy_by_gain(
+    z: np.ndarray, similarity: np.ndarray, probability: np.ndarray, n: int, settings: CoverageSettings
+) -> np.ndarray:
+    """The first ``n`` columns for each question by marginal gain: see :class:`CoverageRule`.
+
+    Args:
+        z: outcomes of training questions, ``[t, J]``.
+        similarity: of each question to each training question, in standard deviations, ``[m, t]``.
+        probability: calibrated P(z_j = 1 | x), ``[m, J]``.
+
+    Returns:
+        Columns ``[m, n]``, best first, none twice in a row.
+    """
+    weights = _weights(similarity, settings.temperature)  # [m, t], each row sums to its sample size
+    outcomes = z.astype(np.float32)
+    rates = smooth_rates_of(weights @ outcomes, weights.sum(axis=1, keepdims=True))
+    tilt = settings.trust * (logit(probability) - logit(rates)) if settings.trust else 0.0
+    # Equal gains, above all where nothing is left to gain, go to the higher rate. Rounding comes
+    # first: equal sums may differ in their last bits by the order of summation.
+    preference = 1e-7 * rates
+    solved_by = np.ascontiguousarray(z.T != 0)  # [J, t]
+    picked = np.empty((len(weights), n), np.int64)
+    taken = np.zeros(probability.shape, bool)
+    everyone = np.arange(len(weights))
+    for k in range(n):
+        left = weights.sum(axis=1, keepdims=True)
+        scores = np.round(logit(smooth_rates_of(weights @ outcomes, left)) + tilt, 6) + preference
+        scores[taken] = -np.inf
+        picked[:, k] = best = scores.argmax(axis=1)
+        taken[everyone, best] = True
+        weights = np.where(solved_by[best], 0.0, weights)
+    return picked
+
+
+def smooth_rates_of(solved: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """``solved / total``, kept off 0 and 1, in float64."""
+    total = total.astype(np.float64)
+    return smooth_rates(np.clip(solved / np.maximum(total, 1e-9), 0.0, 1.0), total)
+
+
+def mean_pass(order: np.ndarray, z: np.ndarray) -> float:
+    """Mean Pass@k, k = 1 to N, of columns ``order`` ``[m, N]`` on outcomes ``z`` ``[m, J]``."""
+    right = np.take_along_axis(z, order, axis=1).astype(bool)
+    return float(np.logical_or.accumulate(right, axis=1).mean())
+
+
+def _cross_validate(
+    units: np.ndarray, z: np.ndarray, probability: np.ndarray, folds: np.ndarray, scale: float, n: int
+) -> dict[CoverageSettings, float]:
+    """Mean Pass@k out of fold for every choice of hyperparameters, simplest first."""
+    scores: dict[CoverageSettings, float] = {}
+    for temperature in TEMPERATURES:
+        for trust in TRUSTS:
+            settings = CoverageSettings(temperature, trust)
+            order = np.empty((len(z), n), np.int64)
+            for fold in np.unique(folds):
+                inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+                for rows in _blocks(len(inside), len(outside)):
+                    similarity = units[inside[rows]] @ units[outside].T / scale
+                    order[inside[rows]] = greedy_by_gain(
+                        z[outside], similarity, probability[inside[rows]], n, settings
+                    )
+            scores[settings] = mean_pass(order, z)
+    return scores
+
+
+def _weights(similarity: np.ndarray, temperature: float | None) -> np.ndarray:
+    """Weights of training questions, ``[m, t]``: each row sums to its effective number of questions.
+
+    That number, ``(Σw)² / Σw²``, says how far a rate among them can be trusted.
+    """
+    if temperature is None:
+        return np.ones(similarity.shape, np.float32)
+    weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature)
+    return (weights * (weights.sum(axis=1) / (weights**2).sum(axis=1))[:, None]).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+def _similarity_scale(units: np.ndarray, seed: int) -> float:
+    """Standard deviation of the similarity of two different training questions."""
+    generator = np.random.default_rng(seed)
+    first = generator.integers(0, len(units), 20_000)
+    second = generator.integers(0, len(units), 20_000)
+    different = first != second
+    values = (units[first] * units[second]).sum(axis=1)[different]
+    return max(float(values.std()), 1e-6) if len(values) else 1.0
+
+
+def _blocks(count: int, width: int) -> Iterator[slice]:
+    size = max(1, _BLOCK_CELLS // max(width, 1))
+    for start in range(0, count, size):
+        yield slice(start, start + size)

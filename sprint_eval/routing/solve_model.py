@@ -1,0 +1,154 @@
+"""How likely each candidate is to solve a question, from the question's embedding: calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+_ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+_MAX_CALIBRATION_PAIRS = 200_000
+
+
+@dataclass(frozen=True)
+class SolveModel:
+    """``P(z_j = 1 | x)`` for all J candidates at once.
+
+    A ridge regression of each column of Z on the embedding says by how much a question raises or
+    lowers each candidate's rate. One logistic regression for all candidates, fitted to
+    predictions that were made out of fold, turns these into probabilities::
+
+        logit P(z_j = 1 | x) = a + b·logit m_j + c·δ̄(x) + d·(δ_j(x) − δ̄(x))
+
+    with ``m_j`` the candidate's rate in training, ``δ_j(x)`` the ridge's deviation from it and
+    ``δ̄`` its mean over candidates: c says how far easy questions can be told from hard ones, d how
+    far it can be told *which* candidate suits a question. Where the embedding says nothing, c and
+    d come out near 0 and the probabilities are the plain rates.
+
+    Attributes:
+        weights: of the ridge, ``[width, J]``.
+        center: mean embedding in training, ``[width]``.
+        rates: ``m_j``, smoothed, ``[J]``.
+        calibration: a, b, c, d; ``[4]``.
+        alpha: the ridge's strength, chosen out of fold.
+    """
+
+    weights: np.ndarray
+    center: np.ndarray
+    rates: np.ndarray
+    calibration: np.ndarray
+    alpha: float
+
+    def predict(self, embeddings: np.ndarray) -> np.ndarray:
+        """Probabilities ``[m, J]``, in (0, 1), for embeddings ``[m, width]``."""
+        deviations = (embeddings - self.center).astype(np.float64) @ self.weights
+        return _calibrated(deviations, self.rates, self.calibration)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is saved."""
+        return {
+            "solve_weights": self.weights.astype(np.float32),
+            "solve_center": self.center.astype(np.float32),
+            "solve_rates": self.rates,
+            "solve_calibration": self.calibration,
+        }
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, np.ndarray], alpha: float) -> SolveModel:
+        """The model that was saved as these arrays."""
+        return cls(
+            weights=arrays["solve_weights"],
+            center=arrays["solve_center"],
+            rates=arrays["solve_rates"],
+            calibration=arrays["solve_calibration"],
+            alpha=alpha,
+        )
+
+
+def fit_solve_model(
+    embeddings: np.ndarray, z: np.ndarray, folds: np.ndarray, seed: int
+) -> tuple[SolveModel, np.ndarray]:
+    """Fit on all questions, and say what it predicts for each when trained without its fold.
+
+    Args:
+        embeddings: ``[n, width]``.
+        z: outcomes, 0 or 1, ``[n, J]``.
+        folds: fold of each question, ``[n]``; twins share one.
+        seed: of the sample of cells that calibration looks at.
+
+    Returns:
+        The model, and out-of-fold probabilities ``[n, J]``.
+    """
+    z = z.astype(np.float64)
+    alpha, deviations, fold_rates = _out_of_fold(embeddings, z, folds)
+    calibration = _fit_calibration(deviations, fold_rates, z, seed)
+    weights, center = _ridge(embeddings, z, alpha)
+    model = SolveModel(
+        weights.astype(np.float32), center, smooth_rates(z.mean(axis=0), len(z)), calibration, alpha
+    )
+    return model, _calibrated(deviations, fold_rates, calibration)
+
+
+def smooth_rates(rates: np.ndarray, count: float | np.ndarray) -> np.ndarray:
+    """Rates of ``count`` trials with half a success and half a failure added: never 0 or 1."""
+    smoothed: np.ndarray = (rates * count + 0.5) / (count + 1.0)
+    return smoothed
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    return np.log(probability) - np.log1p(-probability)
+
+
+def _out_of_fold(
+    embeddings: np.ndarray, z: np.ndarray, folds: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """The ridge strength with the least squared error out of fold, its deviations, the folds' rates."""
+    fold_rates = np.empty_like(z)
+    deviations = {alpha: np.empty_like(z) for alpha in _ALPHAS}
+    for fold in np.unique(folds):
+        inside, outside = folds == fold, folds != fold
+        fold_rates[inside] = smooth_rates(z[outside].mean(axis=0), int(outside.sum()))
+        for alpha in _ALPHAS:
+            weights, center = _ridge(embeddings[outside], z[outside], alpha)
+            deviations[alpha][inside] = (embeddings[inside] - center) @ weights
+    errors = {alpha: ((z - fold_rates - deviations[alpha]) ** 2).mean() for alpha in _ALPHAS}
+    best = min(_ALPHAS, key=lambda alpha: (errors[alpha], -alpha))
+    return best, deviations[best], fold_rates
+
+
+def _ridge(embeddings: np.ndarray, z: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge weights ``[width, J]`` around the mean embedding ``[width]``, which is returned too."""
+    from sklearn.linear_model import Ridge
+
+    center = embeddings.mean(axis=0)
+    ridge = Ridge(alpha=alpha, fit_intercept=False, solver="cholesky")
+    ridge.fit((embeddings - center).astype(np.float64), z - z.mean(axis=0))
+    return np.atleast_2d(ridge.coef_).T, center
+
+
+def _fit_calibration(deviations: np.ndarray, rates: np.ndarray, z: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels = _features(deviations, rates).reshape(-1, 3), z.reshape(-1)
+    if len(labels) > _MAX_CALIBRATION_PAIRS:
+        drawn = np.random.default_rng(seed).choice(len(labels), _MAX_CALIBRATION_PAIRS, replace=False)
+        features, labels = features[drawn], labels[drawn]
+    if len(np.unique(labels)) < 2:
+        return np.array([0.0, 1.0, 0.0, 0.0])
+    fitted = LogisticRegression(C=1e4, max_iter=1000).fit(features, labels)
+    # Out-of-fold predictions of pure noise lean the wrong way by a hair: no use is the least of uses.
+    slopes = np.maximum(fitted.coef_[0], 0.0)
+    return np.concatenate([fitted.intercept_, slopes])
+
+
+def _features(deviations: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """What the calibration looks at for each cell, ``[n, J, 3]``."""
+    mean = deviations.mean(axis=1, keepdims=True)
+    own = deviations - mean
+    return np.stack(np.broadcast_arrays(logit(rates), mean, own), axis=-1)
+
+
+def _calibrated(deviations: np.ndarray, rates: np.ndarray, calibration: np.ndarray) -> np.ndarray:
+    scores = calibration[0] + _features(deviations, rates) @ calibration[1:]
+    return 1.0 / (1.0 + np.exp(-np.clip(scores, -30.0, 30.0)))

@@ -1,0 +1,167 @@
+"""Selection on simulated truth: what is planted is found, and where nothing is, nothing is claimed."""
+
+import numpy as np
+import pytest
+
+from sprint_eval.routing import RouterConfig, cover_order, train_router
+from sprint_eval.routing.coverage import (
+    CoverageSettings,
+    greedy_by_gain,
+    mean_pass,
+    smooth_rates_of,
+)
+from sprint_eval.routing.solve_model import fit_solve_model
+from sprint_eval.routing.training_data import split_groups
+
+TOPICS, COPIES, OTHERS = 6, 4, 6
+CONFIG = RouterConfig(dimension=32, epochs=100, seed=0)
+
+
+def planted_world(n, seed):
+    """Topic T is solved by T's own head group, whose members are near copies of one another.
+
+    30 heads: for each of six topics four that nearly agree, which solve half of it; and six that each
+    solve a quarter of everything, one by one. A good set takes one of a topic's four, then others.
+    """
+    generator = np.random.default_rng(seed)
+    topics = generator.integers(0, TOPICS, n)
+    questions = [f"topic {t}, number {seed * 10_000 + i}" for i, t in enumerate(topics)]
+    z = np.zeros((n, TOPICS * COPIES + OTHERS), np.int8)
+    for t in range(TOPICS):
+        group = generator.random(n) < 0.5
+        for c in range(COPIES):
+            slip = generator.random(n) < 0.01
+            z[:, t * COPIES + c] = (topics == t) & (group ^ slip)
+    z[:, TOPICS * COPIES :] = generator.random((n, OTHERS)) < 0.25
+    return questions, z
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    return planted_world(600, seed=1), planted_world(600, seed=2)
+
+
+def curve(order, z):
+    right = np.take_along_axis(z, order, axis=1).astype(bool)
+    return np.logical_or.accumulate(right, axis=1).mean(axis=0)
+
+
+def ranked(router, questions, n, selection):
+    names = {name: j for j, name in enumerate(router.pool.names())}
+    return np.array([[names[str(c.heads)] for c in row] for row in router.rank(questions, n, selection)])
+
+
+def random_order(z, n, seed=0):
+    generator = np.random.default_rng(seed)
+    return np.array([generator.permutation(z.shape[1])[:n] for _ in z])
+
+
+def test_where_topics_have_heads_routing_beats_what_does_not_look(worlds, make_outcomes, embedder):
+    (questions, z), (new, truth) = worlds
+    router = train_router(make_outcomes(z, questions), CONFIG, embedder)
+    nearest = curve(ranked(router, new, 8, "nearest"), truth)
+    coverage = curve(ranked(router, new, 8, "coverage"), truth)
+    cover = curve(np.tile(cover_order(z)[:8], (len(new), 1)), truth)
+    random = curve(random_order(truth, 8), truth)
+    assert (nearest > random + 0.1).all()
+    assert (coverage > cover + 0.05).all()
+    assert coverage.mean() > nearest.mean() - 0.01
+    # The four most probable heads are copies of one another: what counts is what each adds.
+    probability = router.rules["coverage"].model.predict(embedder.encode(new))
+    probable = curve(np.argsort(-probability, axis=1)[:, :8], truth)
+    assert coverage[0] > probable[0] - 0.05
+    assert (coverage[1:4] > probable[1:4] + 0.05).all()
+    metrics = router.card.metrics["coverage"]
+    assert metrics["cv_mean_pass"] > metrics["cv_mean_pass_fixed_cover"] + 0.05
+
+
+def test_with_shuffled_rows_nothing_is_gained(worlds, make_outcomes, embedder):
+    (questions, z), (new, truth) = worlds
+    shuffled = z[np.random.default_rng(5).permutation(len(z))]
+    router = train_router(make_outcomes(shuffled, questions), CONFIG, embedder)
+    cover = curve(np.tile(cover_order(z)[:8], (len(new), 1)), truth)
+    coverage = curve(ranked(router, new, 8, "coverage"), truth)
+    assert np.abs(coverage - cover).max() < 0.06
+    # Rates of heads survive the shuffle, so the fixed cover, not heads at random, is the measure.
+    nearest = curve(ranked(router, new, 8, "nearest"), truth)
+    assert (nearest < cover + 0.04).all()
+    metrics = router.card.metrics["coverage"]
+    assert metrics["cv_mean_pass"] < metrics["cv_mean_pass_fixed_cover"] + 0.03
+
+
+def test_mixed_takes_the_base_where_it_is_best(make_outcomes, embedder, random_z):
+    questions = [f"topic {i % 4}, number {i}" for i in range(200)]
+    base = np.array([i % 4 == 0 for i in range(200)])
+    router = train_router(make_outcomes(random_z(200, 6, 0.2), questions, base=base), CONFIG, embedder)
+    new = [f"topic {i % 4}, number {i}" for i in range(1000, 1040)]
+    first = [str(row[0].heads) for row in router.rank(new, 7, "mixed")]
+    assert all((name == "base") == (i % 4 == 0) for i, name in enumerate(first))
+    with pytest.raises(Exception, match="6 candidates"):
+        router.rank(new, 7, "coverage")
+
+
+def test_equal_weights_and_no_trust_are_the_fixed_cover():
+    z = (np.random.default_rng(0).random((301, 9)) < 0.3).astype(np.int8)
+    similarity = np.random.default_rng(1).normal(size=(5, 301))
+    probability = np.random.default_rng(2).random((5, 9))
+    order = greedy_by_gain(z, similarity, probability, 9, CoverageSettings(None, 0.0))
+    assert (order == order[0]).all()
+    solved = np.logical_or.accumulate(z[:, order[0]].astype(bool), axis=1).sum(axis=0)
+    expected = np.logical_or.accumulate(z[:, cover_order(z)].astype(bool), axis=1).sum(axis=0)
+    assert solved[:4].tolist() == expected[:4].tolist()
+    assert sorted(order[0]) == list(range(9))
+
+
+@pytest.mark.parametrize("settings", [CoverageSettings(0.5, 0.0), CoverageSettings(1.0, 0.7)])
+def test_greedy_gain_equals_the_formula_written_out(settings):
+    generator = np.random.default_rng(3)
+    z = (generator.random((40, 5)) < 0.4).astype(np.int8)
+    similarity = generator.normal(size=(3, 40))
+    probability = generator.uniform(0.05, 0.9, size=(3, 5))
+    found = greedy_by_gain(z, similarity, probability, 5, settings)
+    for q in range(3):
+        w = np.exp((similarity[q] - similarity[q].max()) / settings.temperature)
+        w *= w.sum() / (w**2).sum()
+        chosen = []
+        for k in range(5):
+            failed = ~z[:, chosen].astype(bool).any(axis=1)
+            scores = {}
+            for j in range(5):
+                rate = (w @ z[:, j] + 0.5) / (w.sum() + 1)
+                after = ((w * failed) @ z[:, j] + 0.5) / ((w * failed).sum() + 1)
+                odds = np.log(after / (1 - after))
+                p = probability[q, j]
+                odds += settings.trust * (np.log(p / (1 - p)) - np.log(rate / (1 - rate)))
+                scores[j] = odds
+            best = max((j for j in range(5) if j not in chosen), key=scores.get)
+            if (w * failed).sum() < 1e-6:
+                break
+            chosen.append(best)
+            assert found[q, k] == best
+
+
+def test_probabilities_are_calibrated_out_of_fold(worlds, embedder):
+    (questions, z), (new, truth) = worlds
+    folds = split_groups(np.arange(len(z)), 5, 0)
+    model, out_of_fold = fit_solve_model(embedder.encode(questions), z, folds, 0)
+    for predicted, outcome in ((out_of_fold, z), (model.predict(embedder.encode(new)), truth)):
+        assert predicted.mean() == pytest.approx(outcome.mean(), abs=0.02)
+        high = predicted > np.quantile(predicted, 0.9)
+        assert predicted[high].mean() == pytest.approx(outcome[high].mean(), abs=0.1)
+        assert outcome[high].mean() > 2 * outcome.mean()
+
+
+def test_without_signal_probabilities_are_the_rates(embedder, random_z):
+    z = random_z(400, 8, 0.3)
+    z[:, 0] = random_z(400, 1, 0.7, seed=9)[:, 0]
+    texts = [f"topic {i}, number {i}" for i in range(400)]
+    model, _ = fit_solve_model(embedder.encode(texts), z, split_groups(np.arange(400), 5, 0), 0)
+    predicted = model.predict(embedder.encode(texts))
+    assert np.abs(predicted - z.mean(axis=0)).max() < 0.15
+    assert np.abs(predicted - z.mean(axis=0)).mean() < 0.03
+
+
+def test_mean_pass_and_smoothing():
+    z = np.array([[1, 0], [0, 1]])
+    assert mean_pass(np.array([[0, 1], [0, 1]]), z) == pytest.approx((0.5 + 1.0) / 2)
+    assert smooth_rates_of(np.array([0.0]), np.array([0.0]))[0] == 0.5
