@@ -252,8 +252,8 @@ def _remove_empty_cache(cache_hook: Any) -> None:
     """The harness makes the cache's file before it asks us; leave no empty one behind."""
     from pathlib import Path
 
-    store = getattr(cache_hook, "dbdict", None)
+    store: Any = getattr(cache_hook, "dbdict", None)
     filename = getattr(store, "filename", None)
-    if filename is not None and len(store) == 0:
+    if store is not None and filename is not None and len(store) == 0:
         store.close()
         Path(filename).unlink(missing_ok=True)

@@ -119,7 +119,9 @@ def attention_layout(model: nn.Module) -> AttentionLayout:
         UnsupportedModelError: the architecture is not in the table, or the modules are not where
             the table says.
     """
-    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base: Any = model
+    if hasattr(base, "get_base_model"):
+        base = base.get_base_model()
     config: Any = base.config
     entry = architecture_of(config)
     head_dim = head_dim_of(config)

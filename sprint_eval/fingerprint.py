@@ -48,9 +48,9 @@ def _config_text(config: Any) -> str:
     return json.dumps(stable, sort_keys=True, default=str)
 
 
-def _content(tensor: Tensor) -> memoryview:
+def _content(tensor: Tensor) -> bytes:
     import torch
 
     if tensor.is_floating_point():
         tensor = tensor.to(torch.bfloat16)
-    return memoryview(tensor.contiguous().cpu().view(torch.uint8).numpy().reshape(-1))
+    return tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -49,7 +49,9 @@ class Step:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: %(default)s"
+    )
     parser.add_argument(
         "--train-questions",
         type=int,
@@ -101,7 +103,15 @@ def _test_steps(args: argparse.Namespace, out: Path, best_head: str) -> Iterator
         model_args = f"pretrained={_model_folder() if model == 'hf' else MODEL},dtype=float32{extra}"
         command = ["lm_eval", "--model", model, "--model_args", model_args, "--tasks", TASK]
         command += ["--metadata", f"n={n}", "--limit", str(args.test_questions), "--log_samples"]
-        command += ["--device", "cpu", "--batch_size", "32", "--output_path", str(out / "results" / name), *more]
+        command += [
+            "--device",
+            "cpu",
+            "--batch_size",
+            "32",
+            "--output_path",
+            str(out / "results" / name),
+            *more,
+        ]
         return Step(name, tuple(command))
 
     yield evaluate("hf-greedy", "hf", "", 1)

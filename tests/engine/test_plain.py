@@ -94,7 +94,8 @@ def test_stop_string_ends_and_trims(tiny_model: Callable[..., Any]) -> None:
     free = PlainEngine(model, tokenizer, settings=DecodingSettings(())).generate(
         [Request((1, 5, 9), max_new_tokens=12)]
     )[0]
-    assert free.finish_reason == "length" and len(free.tokens) == 12
+    assert free.finish_reason == "length"
+    assert len(free.tokens) == 12
     stop = tokenizer.decode(list(free.tokens[4:6]))
     ended = PlainEngine(model, tokenizer, settings=DecodingSettings(())).generate(
         [Request((1, 5, 9), max_new_tokens=12, stop=(stop,))]

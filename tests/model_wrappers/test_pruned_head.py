@@ -49,9 +49,12 @@ def test_one_head_set_is_decoded_once_a_question(tiny_checkpoint: str) -> None:
     model = build(tiny_checkpoint, heads="L0H0+L2H3")
     answers = model.generate_until(instances(4), disable_tqdm=True)
     info = model.get_model_info()
-    assert info["counters"]["requests"] == 3 and info["deterministic"]
+    assert info["counters"]["requests"] == 3
+    assert info["deterministic"]
     assert all(len(set(answers[i : i + 4])) == 1 for i in range(0, 12, 4))
-    assert info["pool"] == ["L0H0+L2H3"] and info["n"] == 4 and info["method"] == "pruned-head"
+    assert info["pool"] == ["L0H0+L2H3"]
+    assert info["n"] == 4
+    assert info["method"] == "pruned-head"
 
 
 def test_seeded_sampling_gives_different_candidates_and_repeats_itself(tiny_checkpoint: str) -> None:
@@ -109,7 +112,8 @@ def test_bad_arguments_are_one_line_and_exit_2(
         build(tiny_checkpoint, **arguments)
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert refusal.value.code == 2
-    assert error.startswith("sprint-eval: error: ") and message in error
+    assert error.startswith("sprint-eval: error: ")
+    assert message in error
 
 
 def test_more_candidates_than_the_pool_has_are_refused(
