@@ -49,15 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with exit_on_error():
-            code = _dispatch(arguments)
+        try:
+            with exit_on_error():
+                return _dispatch(arguments)
+        finally:  # here, so that a reader that has gone is met before the interpreter's own last flush
             sys.stdout.flush()
-            return code
     except KeyboardInterrupt:
         print("sprint-eval: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone. Give the interpreter's last flush somewhere to go.
+        # Give that last flush somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
