@@ -33,7 +33,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def fake_lm_eval(folder: Path, **files: str) -> str:
-    """An ``lm_eval`` of another version: module name (``__`` for dots) → source. Returns its sys.path entry."""
+    """An ``lm_eval`` of another version, ``api__registry="source"`` and so on; its entry for ``sys.path``."""
     for name, source in files.items():
         path = folder / "lm_eval" / Path(*name.split("__")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
