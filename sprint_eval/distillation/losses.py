@@ -11,7 +11,8 @@ and processes nor on padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -25,7 +26,8 @@ IGNORED = -100
 """Label of positions that count in no loss."""
 
 
-class Term(NamedTuple):
+@dataclass(frozen=True)
+class Term:
     """A sum and what it is a sum of.
 
     Attributes:

@@ -127,10 +127,11 @@ def _cut_sdpa(
         heads = result.flatten(1, 2).index_select(1, index.get("places", query.device))  # [batch, heads, d]
         return heads.unsqueeze(1), None
     key, value = expand_heads(module, key, query.shape[1]), expand_heads(module, value, query.shape[1])
-    return sdpa_attention_forward(_PerHead(module), query, key, value, attention_mask, **kwargs)
+    per_head: Any = _PerHead(module)
+    return sdpa_attention_forward(per_head, query, key, value, attention_mask, **kwargs)
 
 
-class _PerHead:
+class _PerHead:  # not a Module: made anew at each call
     """What SDPA asks of an attention module, for keys and values that are already one a query head."""
 
     num_key_value_groups = 1

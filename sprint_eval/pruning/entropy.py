@@ -163,7 +163,9 @@ class EntropyMeter:
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
         before = self._model.config.get_text_config()._attn_implementation
-        attentions = [(i, a) for i, a in enumerate(self._layout.attentions) if a is not None]
+        attentions: list[tuple[int, Any]] = [
+            (i, a) for i, a in enumerate(self._layout.attentions) if a is not None
+        ]
         for index, attention in attentions:
             attention.entropy_tap = (self, index)
         self._model.set_attn_implementation(_entropy_implementation(before))

@@ -68,14 +68,11 @@ def layer_projections(
                     f"{purpose} needs plain linear layers; layer {index} of this '{model_type}' has a "
                     f"{type(module).__name__} (load the model unquantized and without adapters)"
                 )
-        kv_heads = modules[1].out_features // layout.head_dim
-        found.append(
-            LayerProjections(
-                attention,
-                *modules,
-                groups=_groups(attention, modules[0].out_features, kv_heads, layout.head_dim),
-            )
+        queries, keys, values, _ = modules
+        groups = _groups(
+            attention, queries.out_features, keys.out_features // layout.head_dim, layout.head_dim
         )
+        found.append(LayerProjections(attention, queries, keys, values, output, groups))
     return layout, found
 
 
