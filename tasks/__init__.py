@@ -1,1 +1,9 @@
-"""Pass@N tasks for lm-evaluation-harness: YAMLs and the few helpers they name."""
+"""Pass@N tasks for lm-evaluation-harness: YAMLs, and the few helpers they name.
+
+>>> from sprint_eval.tasks import load_task
+>>> task = load_task("rg_math_pass_at_n_fewshot", {"n": 4}, split="train")
+"""
+
+from sprint_eval.tasks.loading import load_task, task_files
+
+__all__ = ["load_task", "task_files"]

@@ -1,0 +1,223 @@
+"""The task class behind every ``…_pass_at_n`` YAML: N candidates a question, graded, scored Pass@k."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.api.utils import maybe_delimit
+
+from sprint_eval.candidate import facts_of
+from sprint_eval.errors import ArgumentError, GenerationError, exit_on_error
+from sprint_eval.grading import GRADER_VERSION, Verdict, canonical, default_grader
+from sprint_eval.passk import majority_vote, pass_at_k, pass_at_k_unbiased
+from sprint_eval.tasks import rg_math
+from sprint_eval.tasks.documents import Doc, Parts, fingerprint
+from sprint_eval.tasks.loading import errors_reach_the_caller
+from sprint_eval.tasks.options import TaskOptions
+from sprint_eval.tasks.sources import SOURCES, load_parts
+
+CANDIDATES = "candidates"
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p")
+
+
+class PassAtNTask(ConfigurableTask):
+    """A generative task with ``repeats: N``, its own data loading, grading and metrics.
+
+    Metadata keys are those of :class:`~sprint_eval.tasks.options.TaskOptions`. Metrics, for each
+    k = 1..N, under the filter name ``none``: ``pass@k`` (any of the first k candidates is right),
+    ``pass@k_unbiased`` (Chen et al. 2021) and ``maj@k`` (the vote of the first k). Beside them each
+    sample has ``candidates``, a record a candidate; its value in the results is their number.
+
+    Attributes:
+        options: the metadata as read.
+        parts: all documents, of every split.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | None = None,
+        cache_dir: str | None = None,
+        download_mode: Any = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        if errors_reach_the_caller():
+            self._set_up(dict(config or {}))
+        else:
+            with exit_on_error():
+                self._set_up(dict(config or {}))
+
+    def _set_up(self, config: dict[str, Any]) -> None:
+        metadata = dict(config.get("metadata") or {})
+        self.options = TaskOptions.from_metadata(metadata)
+        source = config["dataset_kwargs"]["source"]
+        self.parts: Parts = (
+            rg_math.load_parts(self.options)
+            if source == "rg_math"
+            else load_parts(SOURCES[source], self.options)
+        )
+        config.pop("class", None)
+        config.update(_settings(self.options, self.parts, metadata))
+        super().__init__(config=config)
+        self._world_size = 1
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Give lm-eval the parts that were loaded before its constructor ran."""
+        names = ("train", "validation", "test")
+        columns = list(self.parts.part(self.options.split)[0])
+        self.dataset = DatasetDict({name: _dataset(self.parts.part(name), columns) for name in names})
+
+    def set_config(self, key: str, value: Any, update: bool = False) -> None:
+        """As lm-eval's, but sampling settings that would silently stay greedy are refused."""
+        super().set_config(key, value, update)
+        if key == "generation_kwargs" and update:
+            with exit_on_error():
+                _check_sampling(self.config.generation_kwargs or {})
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        """As lm-eval's; few-shot examples that do not exist are refused first."""
+        self._world_size = int(kwargs.get("world_size", 1))
+        wanted, examples = self.config.num_fewshot or 0, self.fewshot_examples_given
+        if wanted > examples:
+            with exit_on_error():
+                raise ArgumentError(
+                    f"{self.task_name} has {examples} worked examples, num_fewshot={wanted} asked for"
+                )
+        super().build_all_requests(**kwargs)
+
+    def fewshot_context(self, doc: Doc, num_fewshot: int, **kwargs: Any) -> Any:
+        """As lm-eval's, with a blank line after the instruction where it is no chat message of its own."""
+        context = super().fewshot_context(doc, num_fewshot, **kwargs)
+        description = self.config.description
+        if kwargs.get("apply_chat_template") or not description or description[-1].isspace():
+            return context
+        head = maybe_delimit(kwargs.get("system_instruction"), description, self.config.fewshot_delimiter)
+        return f"{head}\n\n{context[len(head) :]}" if context.startswith(head) else context
+
+    @property
+    def fewshot_examples_given(self) -> int:
+        """How many worked examples the YAML gives; a zero-shot task gives none."""
+        samples = self.fewshot_cfg.samples
+        return len(samples) if isinstance(samples, list) else 0
+
+    def apply_filters(self) -> Any:
+        """Check that each question has its N candidates, keep these, and grade all of them at once."""
+        with exit_on_error():
+            _check_responses(self.instances, self.options.n, self._world_size)
+        filtered = super().apply_filters()
+        if "bypass" not in self._metric_fn_list:
+            # One large batch keeps every worker busy; process_results then finds the verdicts known.
+            pairs = [
+                (text, instance.doc["answer"])
+                for instance in self.instances
+                for text in instance.resps[: self.options.n]
+            ]
+            default_grader().grade(pairs)
+        return filtered
+
+    def grade(self, doc: Mapping[str, Any], texts: Sequence[str]) -> list[Verdict]:
+        """The verdict on each text as an answer to ``doc``; what the metrics are made from."""
+        return default_grader().grade([(text, doc["answer"]) for text in texts])
+
+    def grade_many(self, pairs: Iterable[tuple[Mapping[str, Any], str]]) -> list[Verdict]:
+        """Verdicts on ``(doc, text)`` pairs of any questions, in one batch."""
+        return default_grader().grade([(text, doc["answer"]) for doc, text in pairs])
+
+    def process_results(self, doc: Doc, results: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """Metrics of one question, and its candidates' records.
+
+        Args:
+            doc: the document.
+            results: one list with the N candidates' texts, in rank order.
+        """
+        if "bypass" in self._metric_fn_list:  # --predict_only
+            return {"bypass": None}
+        texts = list(results[0])
+        return score(texts, self.grade(doc, texts))
+
+
+def score(texts: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Pass@k, unbiased pass@k and maj@k for every k, and ``candidates``: pure arithmetic, no model."""
+    correct = [verdict.correct for verdict in verdicts]
+    votes = [None if verdict.extracted is None else canonical(verdict.extracted) for verdict in verdicts]
+    n, right = len(correct), sum(correct)
+    metrics: dict[str, Any] = {}
+    for k in range(1, n + 1):
+        winner = majority_vote(votes[:k])
+        metrics[f"pass@{k}"] = pass_at_k(correct, k)
+        metrics[f"pass@{k}_unbiased"] = pass_at_k_unbiased(n, right, k)
+        metrics[f"maj@{k}"] = float(winner is not None and correct[winner])
+    metrics[CANDIDATES] = [_record(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]
+    return metrics
+
+
+def count_candidates(records: Sequence[Sequence[Any]]) -> int:
+    """Aggregation of ``candidates``: how many there are in all."""
+    return sum(len(record) for record in records)
+
+
+def _record(text: str, verdict: Verdict) -> dict[str, Any]:
+    facts = facts_of(text)
+    return {
+        "correct": verdict.correct,
+        "extracted": verdict.extracted,
+        "status": verdict.status,
+        "heads": facts.heads,
+        "tokens": facts.tokens,
+        "truncated": facts.truncated,
+        "weight": facts.weight,
+        "logprob": facts.logprob,
+    }
+
+
+def _settings(options: TaskOptions, parts: Parts, metadata: dict[str, Any]) -> dict[str, Any]:
+    """The part of a task's config that follows from its metadata."""
+    part = "" if options.split == "test" else f"{options.split}-"
+    metadata["version"] = f"{metadata.get('version', '0')}-{part}{fingerprint(parts.part(options.split))}"
+    metadata["data_source"] = parts.source
+    metadata["dropped_training_twins"] = parts.twins
+    metadata["grader_version"] = GRADER_VERSION
+    metadata["n"] = options.n
+    metadata["split"] = options.split
+    metrics = [f"{name}@{k}{rule}" for name, rule in (("pass", ""), ("pass", "_unbiased"), ("maj", "")) for k in
+               range(1, options.n + 1)]  # fmt: skip
+    metric_list = [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in metrics]
+    metric_list.append({"metric": CANDIDATES, "aggregation": count_candidates, "higher_is_better": True})
+    return {
+        "metadata": metadata,
+        "repeats": options.n,
+        "training_split": "train",
+        "validation_split": "validation",
+        "test_split": options.split,
+        "metric_list": metric_list,
+        # lm-eval would look the metrics up in its registry if nothing said that we make them.
+        "process_results": "sprint_eval.tasks.pass_at_n.PassAtNTask.process_results",
+        # The default filter keeps the first candidate alone.
+        "filter_list": [{"name": "none", "filter": [{"function": "take_first_k", "k": options.n}]}],
+    }
+
+
+def _dataset(docs: Sequence[Doc], columns: Sequence[str]) -> Dataset:
+    return Dataset.from_list(list(docs)) if docs else Dataset.from_dict({column: [] for column in columns})
+
+
+def _check_sampling(settings: Mapping[str, Any]) -> None:
+    if settings.get("do_sample") or float(settings.get("temperature") or 0.0) == 0.0:
+        if settings.get("do_sample") or not any(settings.get(name) for name in _SAMPLING):
+            return
+    given = ", ".join(f"{name}={settings[name]}" for name in _SAMPLING if settings.get(name))
+    raise ArgumentError(f"gen_kwargs {given} without do_sample=True stays greedy: add do_sample=True")
+
+
+def _check_responses(instances: Sequence[Any], n: int, world_size: int) -> None:
+    """N responses a question; under data parallelism the last may have clones that padded its rank."""
+    for index, instance in enumerate(instances):
+        count = len(instance.resps)
+        padded = world_size > 1 and index == len(instances) - 1 and count > n
+        if count != n and not padded:
+            raise GenerationError(
+                f"question {instance.doc_id} has {count} candidates, expected n={n}: a model must answer every "
+                "request once, and --cache_requests must not hold requests of another n"
+            )
