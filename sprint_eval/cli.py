@@ -17,6 +17,8 @@ from sprint_eval.errors import ArgumentError, did_you_mean, exit_on_error
 SUBCOMMANDS: tuple[tuple[str, str], ...] = (
     ("model", "sprint_eval.commands.model"),
     ("sweep", "sprint_eval.commands.sweep"),
+    ("outcomes", "sprint_eval.commands.outcomes"),
+    ("regrade", "sprint_eval.commands.regrade"),
     ("train-router", "sprint_eval.commands.train_router"),
     ("export", "sprint_eval.commands.export"),
     ("leaderboard", "sprint_eval.commands.leaderboard"),

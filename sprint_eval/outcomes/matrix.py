@@ -49,22 +49,33 @@ def check_file(index: FileIndex, manifest: Manifest) -> None:
     Raises:
         StoreError: names the file, and the field in which the runs differ or the damaged line.
     """
-    header = index.header or {}
-    if header.get("run") != manifest.run_hash():
-        mine, theirs = manifest.identity(), header.get("identity") or {}
-        differ = "its run differs"
-        for name in IDENTITY_FIELDS:
-            if name != "grader_version" and mine[name] != theirs.get(name):
-                differ = f"its {name} is {theirs.get(name)!r}, expected {mine[name]!r}"
-                break
-        raise StoreError(
-            f"{index.path} belongs to another run: {differ}; remove it, or run 'sprint-eval outcomes prune'"
-        )
+    check_run(index, manifest)
     if index.damaged:
         raise StoreError(
             f"{index.path} is damaged: {len(index.damaged)} lines with a wrong checksum, the first at byte "
             f"{index.damaged[0]}; 'sprint-eval outcomes prune' removes them and the sweep decodes them again"
         )
+    check_range(index, manifest)
+
+
+def check_run(index: FileIndex, manifest: Manifest) -> None:
+    """Refuse a file whose header is of another run."""
+    header = index.header or {}
+    if header.get("run") == manifest.run_hash():
+        return
+    mine, theirs = manifest.identity(), header.get("identity") or {}
+    differ = "its run differs"
+    for name in IDENTITY_FIELDS:
+        if name != "grader_version" and mine[name] != theirs.get(name):
+            differ = f"its {name} is {theirs.get(name)!r}, expected {mine[name]!r}"
+            break
+    raise StoreError(
+        f"{index.path} belongs to another run: {differ}; remove it, or run 'sprint-eval outcomes prune'"
+    )
+
+
+def check_range(index: FileIndex, manifest: Manifest) -> None:
+    """Refuse a file with cells that the matrix does not have."""
     question, column = index.arrays["question"], index.arrays["column"]
     bad = (question < 0) | (question >= manifest.num_questions)
     bad |= (column < BASE_COLUMN) | (column >= len(manifest.pool))
@@ -94,7 +105,6 @@ class Matrix:
         for number, index in enumerate(indices):
             # A writer that was killed before its first line was whole left a file that holds nothing.
             if index.header is not None:
-                check_file(index, manifest)
                 self._place(number, index)
 
     def _place(self, number: int, index: FileIndex) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from sprint_eval.errors import DataError, StoreError
 from sprint_eval.heads import HeadPool
 from sprint_eval.outcomes.cells import BASE_COLUMN, Cell
-from sprint_eval.outcomes.index import FINISH, read_index
+from sprint_eval.outcomes.index import FINISH, FileIndex, read_index
 from sprint_eval.outcomes.manifest import (
     Manifest,
     OutcomeQuestion,
@@ -20,7 +20,7 @@ from sprint_eval.outcomes.manifest import (
     load_questions,
     text_hash,
 )
-from sprint_eval.outcomes.matrix import CellSource, Matrix, StoreHealth
+from sprint_eval.outcomes.matrix import CellSource, Matrix, StoreHealth, check_file
 from sprint_eval.outcomes.shard import shard_paths
 from sprint_eval.questions import question_hash
 
@@ -99,8 +99,21 @@ class Outcomes:
         """
         store = Path(folder)
         manifest = Manifest.load(store)
+        indices = [read_index(store, path, use_cache) for path in shard_paths(store)]
+        for index in indices:
+            # A writer killed before its first line was whole left a file that holds nothing.
+            if index.header is not None:
+                check_file(index, manifest)
+        return cls.from_files(store, indices, allow_stale=allow_stale, use_cache=use_cache)
+
+    @classmethod
+    def from_files(
+        cls, store: Path, indices: list[FileIndex], *, allow_stale: bool = False, use_cache: bool = True
+    ) -> Outcomes:
+        """The matrix in some of a store's files, which have been checked."""
+        manifest = Manifest.load(store)
         questions = load_questions(store, manifest)
-        matrix = Matrix(manifest, [read_index(store, path, use_cache) for path in shard_paths(store)])
+        matrix = Matrix(manifest, indices)
         for name in manifest.verdict_files:
             matrix.apply_verdicts(read_index(store, store / VERDICT_FOLDER / name, use_cache))
         matrix.mirror_base()

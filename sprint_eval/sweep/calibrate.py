@@ -11,6 +11,7 @@ from sprint_eval.backends import Backend
 from sprint_eval.engine.request import Request
 from sprint_eval.heads import BASE, HeadSet
 from sprint_eval.outcomes.cells import Cell
+from sprint_eval.sweep.fill import make_cell
 from sprint_eval.sweep.prepare import Prepared
 from sprint_eval.sweep.progress import duration
 
@@ -92,15 +93,11 @@ def _spread(prepared: Prepared) -> list[HeadSet]:
 
 def _decode(prepared: Prepared, backend: Backend, rows: list[int], sets: list[HeadSet]) -> list[Cell]:
     requests: list[Request] = [prepared.request(i, heads) for i in rows for heads in sets]
+    places = [(i, column) for i in rows for column in range(len(sets))]
     answers = backend.generate(requests)
-    cells: list[Cell] = []
-    for number, i in enumerate(rows):
-        mine = answers[number * len(sets) : (number + 1) * len(sets)]
-        verdicts = prepared.grade(prepared.questions[i].doc, [answer.text for answer in mine])
-        for answer, verdict in zip(mine, verdicts, strict=True):
-            facts = verdict.correct, verdict.extracted, verdict.how, verdict.status
-            cells.append(Cell(i, len(cells), answer.text, *facts, len(answer.tokens), answer.finish_reason))
-    return cells
+    docs = [prepared.questions[i].doc for i, _ in places]
+    verdicts = prepared.grade([(doc, answer.text) for doc, answer in zip(docs, answers, strict=True)])
+    return [make_cell(*parts) for parts in zip(places, answers, verdicts, strict=True)]
 
 
 def size(count: float) -> str:

@@ -38,7 +38,9 @@ class ProgressLike(Protocol):
 
 
 Decode = Callable[[Sequence[Request], Callable[[int], None]], Sequence[Generation]]
-Grade = Callable[[Mapping[str, Any], Sequence[str]], Sequence[VerdictLike]]
+Pairs = Sequence[tuple[Mapping[str, Any], str]]
+"""Documents with an answer each."""
+Grade = Callable[[Pairs], Sequence[VerdictLike]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Sweeper:
         store: where the cells go.
         request: the request for a question under a head set.
         decode: decodes requests, telling how many more are done.
-        grade: verdicts on answers to one document.
+        grade: verdicts on answers to documents.
     """
 
     store: OutcomeStore
@@ -80,12 +82,10 @@ class Sweeper:
         generations = self.decode(requests, progress.decoded)
         if len(generations) != len(requests):
             raise StoreError(f"the engine gave {len(generations)} answers to {len(requests)} requests")
-        cells: list[Cell] = []
-        for i, columns in work:
-            answers = generations[len(cells) : len(cells) + len(columns)]
-            verdicts = self.grade(self.store.questions[i].doc, [answer.text for answer in answers])
-            cells += [_cell(i, *parts) for parts in zip(columns, answers, verdicts, strict=True)]
-        return cells
+        places = [(i, j) for i, columns in work for j in columns]
+        docs = [self.store.questions[i].doc for i, _ in places]
+        verdicts = self.grade([(doc, answer.text) for doc, answer in zip(docs, generations, strict=True)])
+        return [make_cell(*parts) for parts in zip(places, generations, verdicts, strict=True)]
 
     def _heads(self, column: int) -> HeadSet:
         return HeadSet() if column == BASE_COLUMN else self.store.manifest.head_pool[column]
@@ -105,10 +105,10 @@ def batches(work: Work, cells_at_once: int) -> Iterator[Work]:
         yield batch
 
 
-def _cell(question: int, column: int, answer: Generation, verdict: VerdictLike) -> Cell:
+def make_cell(place: tuple[int, int], answer: Generation, verdict: VerdictLike) -> Cell:
+    """A decoded and graded answer as a cell; ``place`` is its question and column."""
     return Cell(
-        question,
-        column,
+        *place,
         answer.text,
         verdict.correct,
         verdict.extracted,

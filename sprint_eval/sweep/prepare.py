@@ -13,6 +13,7 @@ from sprint_eval.heads import HeadSet
 from sprint_eval.outcomes.manifest import Manifest, StoredQuestion, text_hash
 from sprint_eval.prompts import GenerationSettings, encode_prompts
 from sprint_eval.sweep.config import SweepConfig
+from sprint_eval.sweep.fill import Pairs
 from sprint_eval.sweep.model import LoadedModel
 
 _FIELDS = ("question", "answer", "subject", "question_key")
@@ -40,9 +41,9 @@ class Prepared:
         """The request for a question under a head set; variants of a question are one group."""
         return self.settings.request(self.prompts[question], heads, question)
 
-    def grade(self, doc: Mapping[str, Any], texts: Sequence[str]) -> Sequence[Any]:
-        """The task's own verdicts."""
-        verdicts: Sequence[Any] = self.task.grade(doc, texts)
+    def grade(self, pairs: Pairs) -> Sequence[Any]:
+        """The task's own verdicts on answers to documents."""
+        verdicts: Sequence[Any] = self.task.grade_many(pairs)
         return verdicts
 
 

@@ -53,9 +53,7 @@ def make_cell(i: int, j: int) -> Cell:
 _ALL = Process()
 
 
-def fill(
-    store: OutcomeStore, process: Process = _ALL, only: Callable[[int, int], bool] | None = None
-) -> int:
+def fill(store: OutcomeStore, process: Process = _ALL, only: Callable[[int, int], bool] | None = None) -> int:
     """Write the missing cells (those that ``only`` accepts); the number written."""
     with store.writer(process) as writer:
         for i, columns in store.missing(process):

@@ -51,8 +51,8 @@ class FakeEngine:
         return [Generation((1,) * (r.prompt[0] + 1), f"{r.prompt[0]} {r.heads}", "stop") for r in requests]
 
 
-def grade(doc, texts):
-    return [Verdict(text.endswith(doc["answer"]), text) for text in texts]
+def grade(pairs):
+    return [Verdict(text.endswith(doc["answer"]), text) for doc, text in pairs]
 
 
 def make(folder: Path, engine: FakeEngine, questions: int = 5) -> Sweeper:
