@@ -14,7 +14,6 @@ FOLDERS = {
     "sprint_eval.model_wrappers": "model_wrappers",
     "sprint_eval.tasks": "tasks",
 }
-DATA = ["css", "csv", "html", "j2", "js", "json", "jsonl", "md", "svg", "txt", "yaml"]
 
 
 def packages() -> list[str]:
@@ -27,9 +26,18 @@ def packages() -> list[str]:
     ]
 
 
-setup(
-    packages=packages(),
-    package_dir=FOLDERS,
-    package_data={"": ["py.typed", *(f"**/*.{suffix}" for suffix in DATA)]},
-    include_package_data=False,
-)
+def data() -> dict[str, list[str]]:
+    """Every file of a package that is not Python: YAMLs, templates, scripts of the page."""
+    found: dict[str, list[str]] = {}
+    for package, folder in FOLDERS.items():
+        root = Path(__file__).resolve().parent / folder
+        inner = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
+        found[package] = [
+            path.as_posix()
+            for path in inner
+            if path.suffix not in (".py", ".pyc") and not any(part.startswith(".") for part in path.parts)
+        ]
+    return found
+
+
+setup(packages=packages(), package_dir=FOLDERS, package_data=data(), include_package_data=False)
