@@ -1,0 +1,47 @@
+"""The base model and its tokenizer, for an export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sprint_eval.architectures import architecture_of
+from sprint_eval.errors import DataError
+from sprint_eval.models import resolve_model_path
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def load_model(name: str, dtype: str = "auto", trust_remote_code: bool = False) -> Any:
+    """Load a causal LM on the CPU, in its checkpoint's dtype unless told otherwise.
+
+    Raises:
+        UnsupportedModelError: its architecture is not in the table; told before weights are read.
+        DataError: it cannot be found or loaded.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
+
+    path = resolve_model_path(name)
+    logging.disable_progress_bar()
+    try:
+        architecture_of(AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code))
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"model '{name}' cannot be loaded: {error}") from error
+    finally:
+        logging.enable_progress_bar()
+    return model.eval()
+
+
+def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
+    """The tokenizer that belongs to a model.
+
+    Raises:
+        DataError: it cannot be found or loaded.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(resolve_model_path(name), trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"the tokenizer of '{name}' cannot be loaded: {error}") from error
