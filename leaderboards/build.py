@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sprint_eval.files import write_atomic
 from sprint_eval.leaderboards.board import Board, make_board
 from sprint_eval.leaderboards.markdown import write_markdown
-from sprint_eval.leaderboards.page import page
+from sprint_eval.leaderboards.site_build import write_site
 from sprint_eval.leaderboards.tabular import board_records, write_csv
 
 
 def build(
-    paths: Sequence[Path], out: Path, *, reference: str | None = None, readme: Path | None = None
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    reference: str | None = None,
+    title: str = "Leaderboard",
+    readme: Path | None = None,
 ) -> Board:
     """Read ``paths`` and write the leaderboard into ``out``.
 
@@ -31,5 +35,5 @@ def build(
     if readme is not None:
         write_markdown(readme, board)
     write_csv(out / "leaderboard.csv", board_records(board))
-    write_atomic(out / "index.html", page(board))
+    write_site(out, board, title)
     return board

@@ -25,6 +25,9 @@ _COUNT_WORDS = {
     "repeated": "{} repeat a text",
 }
 
+# Counts that make a score lower, or another score, than the method would have earned.
+_SERIOUS = frozenset({"short", "extra", "timed_out", "failed"})
+
 
 @dataclass
 class Row:
@@ -32,7 +35,8 @@ class Row:
 
     Attributes:
         order: where each of the table's questions stands in the run's samples.
-        notes: what a reader must know of this row, in words.
+        notes: what a reader must know of this row, in words; ``serious`` are those that cast doubt
+            on its score.
         repeats: older runs of the same, left out in favour of this one.
     """
 
@@ -42,9 +46,18 @@ class Row:
     candidates: int
     deterministic: bool
     notes: list[str] = field(default_factory=list)
+    serious: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     repeats: list[Run] = field(default_factory=list)
     order: np.ndarray | None = None
+
+    def note(self, text: str, serious: bool = False) -> None:
+        """Add a note; serious ones come first."""
+        if serious:
+            self.notes.insert(len(self.serious), text)
+            self.serious.append(text)
+        else:
+            self.notes.append(text)
 
 
 @dataclass
@@ -190,15 +203,15 @@ def _row(method: Method, repeats: list[Run], count: int) -> Row:
     row = Row(method, method.name, run, count, deterministic, counts=counts, repeats=repeats[1:])
     for name, words in _COUNT_WORDS.items():
         if counts.get(name):
-            row.notes.append(words.format(f"{counts[name]:,}"))
+            row.note(words.format(f"{counts[name]:,}"), serious=name in _SERIOUS)
     if only_one and not deterministic:
-        row.notes.append("one answer a question")
+        row.note("one answer a question")
     if run.header.info.get("router_trained_on_test") is True:
-        row.notes.insert(0, "router trained on test questions")
+        row.note("router trained on test questions", serious=True)
     if run.sampled is None:
-        row.notes.append("no samples logged: no intervals, no comparison")
+        row.note("no samples logged: no intervals, no comparison", serious=True)
     if repeats[1:]:
-        row.notes.append(f"newest of {len(repeats)} runs")
+        row.note(f"newest of {len(repeats)} runs")
     return row
 
 
@@ -223,7 +236,7 @@ def _name_rows(table: Table, names: dict[str, str]) -> None:
         if same[row.method.id] > 1:
             row.name += f" N={row.candidates}"
         if row.candidates < table.k and not row.deterministic:
-            row.notes.append(f"{row.candidates} of {table.k} candidates")
+            row.note(f"{row.candidates} of {table.k} candidates", serious=True)
 
 
 def _tell_apart(tables: list[Table]) -> None:
