@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from sprint_eval import _hook
 from sprint_eval.model_wrappers import MODELS
 
 TASKS = ("asdiv", "gsm8k", "math23k", "math500", "rg_math")
-ACCELERATE = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m")
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -193,20 +193,41 @@ def test_our_tasks_come_before_the_users(arguments: str, scanned: Any, tmp_path:
     assert "OURS" not in kept or arguments == "include_path=OURS"
 
 
+def test_fallback_works_without_start_up_files(tmp_path: Path) -> None:
+    """``sprint-eval lm-eval`` adds our names itself and hands every argument on."""
+    main = (
+        "import sys\n"
+        "def cli_evaluate():\n"
+        "    import lm_eval.models\n"
+        "    from lm_eval.api.registry import model_registry\n"
+        "    print(sys.argv, sorted(model_registry))\n"
+    )
+    path = fake_lm_eval(tmp_path, api__registry=REGISTRY.format(present={}), models="")
+    (tmp_path / "lm_eval" / "__main__.py").write_text(main)
+    code = (
+        "import sys\n"
+        f"sys.path[:0] = [{path!r}, {sysconfig.get_path('purelib')!r}]\n"
+        "try:\n"
+        "    import _sprint_eval_editable\n"
+        "    _sprint_eval_editable.install()\n"
+        "except ImportError:\n"
+        "    pass\n"
+        "from sprint_eval.cli import main\n"
+        "sys.exit(main(['lm-eval', '--model', 'x', '--help']))\n"
+    )
+    done = python("-S", "-c", code)
+    assert done.stderr == ""
+    assert done.stdout.strip() == f"{['lm_eval', '--model', 'x', '--help']} {sorted(MODELS)}"
+
+
+# Stock lm_eval takes 10 s and more to start, so each of these looks at one way to start it and one answer.
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ("-m", "lm_eval"),
-        (f"{sys.prefix}/bin/lm_eval",),
-        (*ACCELERATE, "lm_eval"),
-        ("-m", "sprint_eval", "lm-eval"),
-    ],
-    ids=["module", "script", "accelerate", "fallback"],
-)
-def test_every_way_to_start_lm_eval_knows_us(launcher: tuple[str, ...]) -> None:
+def test_accelerate_knows_our_models_and_tasks() -> None:
     """Our task is found with no ``--include_path``, and the error for an unknown model names our models."""
-    done = python(*launcher, "--model", "pruned-haed", "--tasks", "rg_math_pass_at_n", "--limit", "1")
+    launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m", "lm_eval")
+    done = python(*launch, "--model", "pruned-haed", "--tasks", "rg_math_pass_at_n", "--limit", "1")
     assert done.returncode != 0
     assert "Attempted to load model 'pruned-haed'" in done.stderr
     known = done.stderr.split("Supported model names: ")[1].split("\n")[0].split(", ")
@@ -214,7 +235,7 @@ def test_every_way_to_start_lm_eval_knows_us(launcher: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
-def test_lm_eval_lists_our_tasks() -> None:
+def test_module_lists_our_tasks() -> None:
     done = python("-m", "lm_eval", "ls", "tasks")
     assert done.returncode == 0, done.stderr
     for name in TASKS:
@@ -222,10 +243,11 @@ def test_lm_eval_lists_our_tasks() -> None:
 
 
 @pytest.mark.slow
-def test_error_of_our_model_is_one_line_and_exit_2(smollm2: str) -> None:
-    """Exit code 2 and one line also out of stock lm_eval, which shows exceptions as tracebacks."""
+def test_script_shows_an_error_of_ours_as_one_line_and_exits_2(smollm2: str) -> None:
+    """Stock lm_eval lets exceptions of a model through as tracebacks with exit code 1."""
     arguments = ("--model", "pruned-head", "--tasks", "rg_math_pass_at_n", "--limit", "1", "--device", "cpu")
-    done = python("-m", "lm_eval", *arguments, "--model_args", f"pretrained={smollm2},hedas=L1H0")
+    script = f"{sys.prefix}/bin/lm_eval"
+    done = python(script, *arguments, "--model_args", f"pretrained={smollm2},hedas=L1H0")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     ours = [line for line in done.stderr.splitlines() if line.startswith("sprint-eval: error: ")]
