@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -69,17 +70,16 @@ def write_answers(folder: Path, standing: Standing) -> dict[str, Any]:
         if row.run.sampled is not None and row.order is not None
     ]
     count = len(table.keys or [])
-    workers = min(os.cpu_count() or 1, 8)
     heavy = sum(source.candidates for source in sources) * count > _PARALLEL_ANSWERS
-    pieces = workers * 2 if heavy and workers > 1 else 1
+    pieces = workers() * 2 if heavy and workers() > 1 else 1
     bounds = [round(count * piece / pieces) for piece in range(pieces + 1)]
     jobs = [
         _Job(folder, table.id, sources, first, last)
-        for first, last in zip(bounds, bounds[1:], strict=False)
+        for first, last in itertools.pairwise(bounds)
         if first < last
     ]
     if len(jobs) > 1:
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers()) as pool:
             results = list(pool.map(_write, jobs))
     else:
         results = [_write(job) for job in jobs]
@@ -87,6 +87,11 @@ def write_answers(folder: Path, standing: Standing) -> dict[str, Any]:
         "questions": [name for names, _ in results for name in names],
         "answers": [part for _, parts in results for part in parts],
     }
+
+
+def workers() -> int:
+    """How many processes to read with."""
+    return min(os.cpu_count() or 1, 8)
 
 
 def _write(job: _Job) -> tuple[list[str], list[dict[str, Any]]]:
@@ -97,14 +102,14 @@ def _write(job: _Job) -> tuple[list[str], list[dict[str, Any]]]:
         handles = [stack.enter_context(source.path.open("rb")) for source in job.sources]
         for at in range(job.first, job.last):
             rows = list(_rows_of(job.sources, handles, at))
-            questions.add(_question(rows[0]), at)
+            questions.add(question_of(rows[0]), at)
             answers.add(_answers(job.sources, rows), at)
     questions.flush()
     answers.flush()
     return [part["name"] for part in questions.written], answers.written
 
 
-def _rows_of(sources: list[_Source], handles: list[BinaryIO], at: int) -> Iterator[dict[str, Any]]:
+def _rows_of(sources: list[_Source], handles: Sequence[BinaryIO], at: int) -> Iterator[dict[str, Any]]:
     for source, handle in zip(sources, handles, strict=True):
         try:
             yield read_row(handle, source.offsets[at])
@@ -158,7 +163,8 @@ def _quiet(text: str) -> str:
     return text
 
 
-def _question(row: dict[str, Any]) -> dict[str, Any]:
+def question_of(row: dict[str, Any]) -> dict[str, Any]:
+    """A row's question, gold answer and subject, from whatever fields its data set has."""
     doc = row.get("doc")
     doc = doc if isinstance(doc, dict) else {}
     text = next((doc[name] for name in _QUESTION_FIELDS if isinstance(doc.get(name), str)), None)

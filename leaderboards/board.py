@@ -13,7 +13,7 @@ from sprint_eval.errors import ArgumentError, DataError, did_you_mean
 from sprint_eval.leaderboards import scores as families
 from sprint_eval.leaderboards import statistics
 from sprint_eval.leaderboards.cost import COSTS, costs_of, pareto
-from sprint_eval.leaderboards.reader import read_runs
+from sprint_eval.leaderboards.reader import Cache, read_runs
 from sprint_eval.leaderboards.records import Reading
 from sprint_eval.leaderboards.standing import Standing, stand
 from sprint_eval.leaderboards.tables import build_tables
@@ -38,22 +38,22 @@ class Board:
 
 def make_board(
     paths: Sequence[Path],
-    out: Path | None = None,
     reference: str | None = None,
     draws: int = statistics.DRAWS,
+    cache: Cache | None = None,
 ) -> Board:
     """Read result folders and compute everything that the outputs show.
 
     Args:
         paths: folders and files of lm-eval.
-        out: the folder to write to, which is not read.
         reference: name or id of the method that all others are compared with.
+        cache: samples read by an earlier call, used again where their files have not changed.
 
     Raises:
         DataError: a path does not exist, or no run in them can be used.
         ArgumentError: no method is called like the reference.
     """
-    reading = read_runs(paths, out)
+    reading = read_runs(paths, cache)
     if not reading.runs:
         raise DataError(_nothing(paths, reading))
     board = Board(

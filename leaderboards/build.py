@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sprint_eval.errors import DataError
+from sprint_eval.files import write_atomic, write_json
 from sprint_eval.leaderboards.board import Board, make_board
+from sprint_eval.leaderboards.discover import OUTPUT_MARK, find_files
+from sprint_eval.leaderboards.latex import document, latex
 from sprint_eval.leaderboards.markdown import write_markdown
-from sprint_eval.leaderboards.site_build import write_site
-from sprint_eval.leaderboards.tabular import board_records, write_csv
+from sprint_eval.leaderboards.plots import write_plots
+from sprint_eval.leaderboards.publish_hub import write_hub_results
+from sprint_eval.leaderboards.publish_records import write_records
+from sprint_eval.leaderboards.reader import Cache
+from sprint_eval.leaderboards.site_build import board_record, replaced, table_record, write_site
+from sprint_eval.leaderboards.tabular import (
+    board_records,
+    pair_records,
+    write_csv,
+    write_outcomes,
+    write_parquet,
+)
 
 
 def build(
@@ -18,22 +33,100 @@ def build(
     reference: str | None = None,
     title: str = "Leaderboard",
     readme: Path | None = None,
+    instances: bool = True,
+    plots: bool = True,
+    cache: Cache | None = None,
 ) -> Board:
     """Read ``paths`` and write the leaderboard into ``out``.
 
     Args:
+        paths: folders and files of lm-eval.
         reference: name or id of the method that all others are compared with.
+        title: the page's heading.
         readme: a file to put the Markdown tables into, between markers.
+        instances: whether the every_eval_ever records hold a line a question, with all texts.
+        plots: whether to draw plots, where matplotlib is installed.
+        cache: samples that an earlier call read.
 
     Raises:
         DataError: nothing readable was found.
         ArgumentError: the reference names no method.
     """
-    board = make_board(paths, out, reference)
+    board = make_board(paths, reference, cache=cache)
     out.mkdir(parents=True, exist_ok=True)
     write_markdown(out / "leaderboard.md", board)
     if readme is not None:
         write_markdown(readme, board)
-    write_csv(out / "leaderboard.csv", board_records(board))
+    records, pairs = board_records(board), pair_records(board)
+    write_csv(out / "leaderboard.csv", records)
+    write_csv(out / "pairs.csv", pairs)
+    write_parquet(out / "leaderboard.parquet", records)
+    write_parquet(out / "pairs.parquet", pair_records(board, every=True))
+    write_outcomes(out / "outcomes.parquet", board)
+    write_atomic(out / "leaderboard.tex", latex(board))
+    write_atomic(out / "leaderboard-document.tex", document(board))
+    write_json(out / OUTPUT_MARK, _json(board, pairs))
+    if plots:
+        with replaced(out / "plots") as folder:
+            write_plots(folder, board)
+    with replaced(out / "records") as folder:
+        write_records(folder, board, instances)
+    with replaced(out / "eval_results") as folder:
+        write_hub_results(folder, board)
     write_site(out, board, title)
     return board
+
+
+def _json(board: Board, pairs: list[dict[str, object]]) -> dict[str, object]:
+    tables = [table_record(standing, {}) for standing in board.standings]
+    for table in tables:
+        table.pop("parts")
+    return {**board_record(board), "schema": 1, "tables": tables, "pairs": pairs}
+
+
+def watch(
+    paths: Sequence[Path],
+    make: Callable[[Cache], Board],
+    told: Callable[[Board | DataError], None],
+    every: float,
+    rounds: int | None = None,
+) -> None:
+    """Build again whenever a result file appears or changes, and has then kept still for one look.
+
+    Args:
+        make: builds once, reading only what the cache lacks.
+        told: hears of each build, or of why there was none.
+        every: seconds between looks.
+        rounds: how many looks to take; for ever by default, until the user interrupts.
+    """
+    cache = Cache()
+    built: object = None
+    last: object = None
+    while rounds is None or rounds > 0:
+        rounds = None if rounds is None else rounds - 1
+        seen = _signature(paths)
+        if seen != built and (seen == last or last is None):
+            try:
+                told(make(cache))
+            except DataError as error:
+                told(error)
+            built = seen
+        last = seen
+        if rounds is None or rounds > 0:
+            time.sleep(every)
+
+
+def _signature(paths: Sequence[Path]) -> object:
+    """What there is to read: every file with its size and time of change."""
+    try:
+        found = find_files(paths)
+    except DataError as error:
+        return str(error)
+    signature = []
+    for path in sorted([*found.results, *found.samples.values()]):
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        signature.append((str(path), status.st_size, status.st_mtime_ns))
+    return tuple(signature)

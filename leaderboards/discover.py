@@ -11,8 +11,9 @@ from pathlib import Path
 from sprint_eval.errors import DataError
 
 _STAMP = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?)\.jsonl?$")
-# A folder that holds this file was written by us: nothing in it is a run.
+# A folder that holds this file was written by us: what we put there is no run, and not news.
 OUTPUT_MARK = "leaderboard.json"
+OUTPUT_FOLDERS = frozenset({"data", "plots", "records", "eval_results"})
 
 
 @dataclass
@@ -30,22 +31,18 @@ def stamp_of(path: Path) -> str | None:
     return match[1] if match else None
 
 
-def find_files(paths: Iterable[Path], out: Path | None = None) -> Found:
-    """Walk the given files and folders, in a fixed order; each file counts once.
-
-    Args:
-        out: the folder we write to; nothing in it is read, and neither is any other of our outputs.
+def find_files(paths: Iterable[Path]) -> Found:
+    """Walk the given files and folders, in a fixed order; each file counts once, our own outputs never.
 
     Raises:
         DataError: a path does not exist.
     """
     found = Found()
     seen: set[Path] = set()
-    skip = out.resolve() if out else None
     for path in paths:
         if not path.exists():
             raise DataError(f"results folder not found: {path}")
-        for file in _walk(path, skip):
+        for file in _walk(path):
             real = file.resolve()
             if real not in seen:
                 seen.add(real)
@@ -53,18 +50,16 @@ def find_files(paths: Iterable[Path], out: Path | None = None) -> Found:
     return found
 
 
-def _walk(path: Path, skip: Path | None) -> Iterable[Path]:
+def _walk(path: Path) -> Iterable[Path]:
     if path.is_file():
         yield path
         return
     for folder, folders, names in os.walk(path):
-        folders.sort()
+        ours = OUTPUT_MARK in names
+        folders[:] = sorted(name for name in folders if not (ours and name in OUTPUT_FOLDERS))
         here = Path(folder)
-        if here.resolve() == skip or OUTPUT_MARK in names:
-            folders.clear()
-            continue
         for name in sorted(names):
-            if name.endswith((".json", ".jsonl")):
+            if name.endswith((".json", ".jsonl")) and name != OUTPUT_MARK:
                 yield here / name
 
 

@@ -19,16 +19,20 @@ from sprint_eval.leaderboards.samples import read_samples
 _PARALLEL_BYTES = 64 * 2**20
 
 
-def read_runs(paths: Iterable[Path], out: Path | None = None) -> Reading:
+class Cache(dict[tuple[Path, int, int, int], "list[Sampled] | DataError"]):
+    """Samples that were read before, by path, size, time of change and N."""
+
+
+def read_runs(paths: Iterable[Path], cache: Cache | None = None) -> Reading:
     """Read every run under the given folders and files.
 
     Args:
-        out: the folder that the leaderboard is written to, left out of the search.
+        cache: what an earlier call read; files that have not changed since are not read again.
 
     Raises:
         DataError: a path does not exist.
     """
-    found = find_files(paths, out)
+    found = find_files(paths)
     reading = Reading(files=len(found.results), others=list(found.others))
     headers: list[RunHeader] = []
     used: set[Path] = set()
@@ -40,7 +44,7 @@ def read_runs(paths: Iterable[Path], out: Path | None = None) -> Reading:
             continue
         headers.extend(read)
         reading.problems.extend(problems)
-    for header, outcome in zip(headers, _read_all(headers), strict=True):
+    for header, outcome in zip(headers, _read_all(headers, Cache() if cache is None else cache), strict=True):
         if header.samples_path is not None:
             used.add(header.samples_path)
         if isinstance(outcome, DataError):
@@ -53,21 +57,32 @@ def read_runs(paths: Iterable[Path], out: Path | None = None) -> Reading:
     return reading
 
 
-def _read_all(headers: list[RunHeader]) -> Iterable[list[Sampled] | DataError | None]:
+def _read_all(headers: list[RunHeader], cache: Cache) -> list[list[Sampled] | DataError | None]:
     """The samples of each header, in order; in worker processes where there is much to read."""
-    jobs = [(header.samples_path, header.repeats) for header in headers]
-    total = sum(path.stat().st_size for path, _ in jobs if path is not None and path.exists())
+    keys = [_key(header) for header in headers]
+    jobs = [key for key in dict.fromkeys(keys) if key is not None and key not in cache]
     workers = min(os.cpu_count() or 1, 8, len(jobs))
-    if total < _PARALLEL_BYTES or workers < 2:
-        return [_read_one(job) for job in jobs]
-    with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(_read_one, jobs))
+    if workers < 2 or sum(size for _, size, _, _ in jobs) < _PARALLEL_BYTES:
+        cache.update({job: _read_one(job) for job in jobs})
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            cache.update(zip(jobs, pool.map(_read_one, jobs), strict=True))
+    return [None if key is None else cache[key] for key in keys]
 
 
-def _read_one(job: tuple[Path | None, int]) -> list[Sampled] | DataError | None:
-    path, repeats = job
+def _key(header: RunHeader) -> tuple[Path, int, int, int] | None:
+    path = header.samples_path
     if path is None:
         return None
+    try:
+        status = path.stat()
+    except OSError:
+        return path, 0, 0, header.repeats
+    return path, status.st_size, status.st_mtime_ns, header.repeats
+
+
+def _read_one(job: tuple[Path, int, int, int]) -> list[Sampled] | DataError:
+    path, _, _, repeats = job
     try:
         return read_samples(path, repeats)
     except DataError as error:

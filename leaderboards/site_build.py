@@ -7,10 +7,12 @@ files. The page itself builds elements, never markup, from strings.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -52,15 +54,27 @@ SCRIPTS = (
 def write_site(out: Path, board: Board, title: str) -> None:
     """Write ``index.html`` and ``data/`` into ``out``; parts of an earlier build are removed."""
     data = out / "data"
-    fresh = out / ".data.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    parts = {standing.table.id: _write_parts(fresh, standing) for standing in board.standings}
-    shutil.rmtree(data, ignore_errors=True)
-    fresh.rename(data)
-    record = _record(board, parts)
+    with replaced(data) as fresh:
+        parts = {standing.table.id: _write_parts(fresh, standing) for standing in board.standings}
+    record = board_record(board) | {
+        "tables": [table_record(standing, parts[standing.table.id]) for standing in board.standings]
+    }
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(data.iterdir())]
     write_atomic(out / "index.html", _page(record, board, title, " ".join(digests)))
+
+
+@contextlib.contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A fresh folder to write into, which takes the place of ``folder`` once all went well."""
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def script_json(value: Any) -> str:
@@ -115,7 +129,7 @@ def _some(number: int, thing: str) -> str:
 
 
 def _template(name: str) -> str:
-    return resources.files("sprint_eval.leaderboards").joinpath("site", name).read_text(encoding="utf-8")
+    return (resources.files("sprint_eval.leaderboards") / "site" / name).read_text(encoding="utf-8")
 
 
 def _fallback(board: Board) -> str:
@@ -135,7 +149,8 @@ def _fallback(board: Board) -> str:
     return "".join(parts)
 
 
-def _record(board: Board, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def board_record(board: Board) -> dict[str, Any]:
+    """What a page or a program must know of the whole board, tables apart."""
     return {
         "version": 1,
         "newest": board.newest,
@@ -144,11 +159,11 @@ def _record(board: Board, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "costs": [
             {"key": cost.key, "title": cost.title, "unit": cost.unit, "about": cost.about} for cost in COSTS
         ],
-        "tables": [_table(standing, parts[standing.table.id]) for standing in board.standings],
     }
 
 
-def _table(standing: Standing, parts: dict[str, Any]) -> dict[str, Any]:
+def table_record(standing: Standing, parts: dict[str, Any]) -> dict[str, Any]:
+    """One table: settings, rows, figures, and the names of its parts."""
     table = standing.table
     return {
         "id": table.id,

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sprint_eval.errors import ArgumentError, one_line
+
+if TYPE_CHECKING:
+    from sprint_eval.leaderboards.board import Board
+    from sprint_eval.leaderboards.reader import Cache
 
 HELP = "make a leaderboard, with statistics and a site, from folders of lm-eval results"
 EXAMPLES = """\
@@ -11,8 +19,9 @@ examples:
   sprint-eval leaderboard results/ --out site/
   sprint-eval leaderboard results/ other/run/ --out site/ --reference 'hf greedy'
   sprint-eval leaderboard results/ --out site/ --markdown README.md
+  sprint-eval leaderboard results/ --out site/ --watch
 
-Runs made with --log_samples get intervals and comparisons; others show what they state.
+Runs made with lm_eval --log_samples get intervals and comparisons; others show what they state.
 """
 
 
@@ -25,22 +34,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="METHOD", help="name or id of the method that all others are compared with"
     )
+    parser.add_argument("--title", default="Leaderboard", help="heading of the page")
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="also put the tables into this file, between markers"
+    )
+    parser.add_argument(
+        "--no-instances",
+        action="store_true",
+        help="leave the lines a question out of the every_eval_ever records: they repeat all texts",
+    )
+    parser.add_argument("--no-plots", action="store_true", help="draw no PNG and SVG plots")
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=5.0,
+        metavar="SECONDS",
+        help="build again as runs finish, looking every SECONDS (5 by default)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build once and print the table."""
-    import sys
+    """Build once, or again and again, and print the table."""
+    from sprint_eval.leaderboards.build import build, watch
 
-    from sprint_eval.leaderboards.build import build
+    if args.out.exists() and not args.out.is_dir():
+        raise ArgumentError(f"--out {args.out} is a file; give a folder")
+    if args.watch is not None and not 0.05 <= args.watch <= 86_400:
+        raise ArgumentError(f"--watch {args.watch:g}: give seconds between 0.05 and 86400")
+
+    def make(cache: Cache | None = None) -> Board:
+        return build(
+            args.results,
+            args.out,
+            reference=args.reference,
+            title=args.title,
+            readme=args.markdown,
+            instances=not args.no_instances,
+            plots=not args.no_plots,
+            cache=cache,
+        )
+
+    if args.watch is None:
+        _tell(make(), args.out)
+    else:
+        watch(args.results, make, lambda outcome: _tell(outcome, args.out), args.watch)
+    return 0
+
+
+def _tell(outcome: Board | Exception, out: Path) -> None:
     from sprint_eval.leaderboards.markdown import terminal
     from sprint_eval.leaderboards.words import summary
 
-    board = build(args.results, args.out, reference=args.reference, readme=args.markdown)
-    for problem in board.reading.problems:
-        print(f"skipped {problem}", file=sys.stderr)
-    print(terminal(board))
-    print(f"\n{summary(board)}\nThe page: {args.out / 'index.html'}")
-    return 0
+    if isinstance(outcome, Exception):
+        print(f"waiting: {one_line(outcome)}", file=sys.stderr, flush=True)
+        return
+    for problem in outcome.reading.problems:
+        print(f"skipped {one_line(problem)}", file=sys.stderr)
+    print(terminal(outcome))
+    print(f"\n{summary(outcome)}\nThe page: {out / 'index.html'}", flush=True)
