@@ -79,15 +79,16 @@ class CoverageRule:
         self.chosen = chosen
 
     def rank(self, embeddings: np.ndarray, n: int) -> Ranking:
-        order, weights = [], []
+        order, votes = [], []
         for rows in _blocks(len(embeddings), len(self.z)):
             block = embeddings[rows]
             probability = self.model.predict(block)
-            similarity = _unit(block - self.center) @ self.embeddings.T
-            picked = greedy_by_gain(self.z, similarity / self.scale, probability, n, self.chosen)
+            similarity = _unit(block - self.center) @ self.embeddings.T / self.scale
+            weights = question_weights(similarity, self.chosen.temperature)
+            picked = greedy_by_gain(self.z, weights, probability, n, self.chosen.trust)
             order.append(self.columns[picked])
-            weights.append(np.take_along_axis(probability, picked, axis=1))
-        return Ranking(np.concatenate(order), np.concatenate(weights))
+            votes.append(np.take_along_axis(probability, picked, axis=1))
+        return Ranking(np.concatenate(order), np.concatenate(votes))
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {
@@ -156,36 +157,37 @@ def fit_coverage(
 
 
 def greedy_by_gain(
-    z: np.ndarray, similarity: np.ndarray, probability: np.ndarray, n: int, settings: CoverageSettings
+    z: np.ndarray, weights: np.ndarray, probability: np.ndarray, n: int, trust: float
 ) -> np.ndarray:
     """The first ``n`` columns for each question by marginal gain: see :class:`CoverageRule`.
 
     Args:
         z: outcomes of training questions, ``[t, J]``.
-        similarity: of each question to each training question, in standard deviations, ``[m, t]``.
+        weights: of each training question for each question, from :func:`question_weights`, ``[m, t]``.
         probability: calibrated P(z_j = 1 | x), ``[m, J]``.
+        trust: how far ``probability`` moves the rates.
 
     Returns:
         Columns ``[m, n]``, best first, none twice in a row.
     """
-    weights = _weights(similarity, settings.temperature)  # [m, t], each row sums to its sample size
     outcomes = z.astype(np.float32)
+    failed_by = np.ascontiguousarray(1.0 - outcomes.T)  # [J, t]
     rates = smooth_rates_of(weights @ outcomes, weights.sum(axis=1, keepdims=True))
-    tilt = settings.trust * (logit(probability) - logit(rates)) if settings.trust else 0.0
+    tilt = trust * (logit(probability) - logit(rates)) if trust else 0.0
     # Equal gains, above all where nothing is left to gain, go to the higher rate. Rounding comes
     # first: equal sums may differ in their last bits by the order of summation.
     preference = 1e-7 * rates
-    solved_by = np.ascontiguousarray(z.T != 0)  # [J, t]
     picked = np.empty((len(weights), n), np.int64)
-    taken = np.zeros(probability.shape, bool)
+    taken = np.zeros(rates.shape, bool)
     everyone = np.arange(len(weights))
+    left = weights.copy()
     for k in range(n):
-        left = weights.sum(axis=1, keepdims=True)
-        scores = np.round(logit(smooth_rates_of(weights @ outcomes, left)) + tilt, 6) + preference
+        gains = smooth_rates_of(left @ outcomes, left.sum(axis=1, keepdims=True))
+        scores = np.round(logit(gains) + tilt, 6) + preference
         scores[taken] = -np.inf
         picked[:, k] = best = scores.argmax(axis=1)
         taken[everyone, best] = True
-        weights = np.where(solved_by[best], 0.0, weights)
+        left *= failed_by[best]
     return picked
 
 
@@ -205,31 +207,37 @@ def _cross_validate(
     units: np.ndarray, z: np.ndarray, probability: np.ndarray, folds: np.ndarray, scale: float, n: int
 ) -> dict[CoverageSettings, float]:
     """Mean Pass@k out of fold for every choice of hyperparameters, simplest first."""
-    scores: dict[CoverageSettings, float] = {}
-    for temperature in TEMPERATURES:
-        for trust in TRUSTS:
-            settings = CoverageSettings(temperature, trust)
-            order = np.empty((len(z), n), np.int64)
-            for fold in np.unique(folds):
-                inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-                for rows in _blocks(len(inside), len(outside)):
-                    similarity = units[inside[rows]] @ units[outside].T / scale
-                    order[inside[rows]] = greedy_by_gain(
-                        z[outside], similarity, probability[inside[rows]], n, settings
+    grid = [CoverageSettings(temperature, trust) for temperature in TEMPERATURES for trust in TRUSTS]
+    orders = {settings: np.empty((len(z), n), np.int64) for settings in grid}
+    for fold in np.unique(folds):
+        inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        for block in _blocks(len(inside), len(outside)):
+            rows = inside[block]
+            similarity = units[rows] @ units[outside].T / scale
+            for temperature in TEMPERATURES:
+                weights = question_weights(similarity, temperature)
+                for trust in TRUSTS:
+                    orders[CoverageSettings(temperature, trust)][rows] = greedy_by_gain(
+                        z[outside], weights, probability[rows], n, trust
                     )
-            scores[settings] = mean_pass(order, z)
-    return scores
+    return {settings: mean_pass(orders[settings], z) for settings in grid}
 
 
-def _weights(similarity: np.ndarray, temperature: float | None) -> np.ndarray:
-    """Weights of training questions, ``[m, t]``: each row sums to its effective number of questions.
+def question_weights(similarity: np.ndarray, temperature: float | None) -> np.ndarray:
+    """Weights of training questions for each question, ``[m, t]``.
 
-    That number, ``(Σw)² / Σw²``, says how far a rate among them can be trusted.
+    A row sums to its effective number of questions, ``(Σw)² / Σw²``: how far a rate among them can
+    be trusted.
+
+    Args:
+        similarity: in standard deviations, ``[m, t]``.
+        temperature: on the same scale; ``None`` weighs all alike.
     """
     if temperature is None:
         return np.ones(similarity.shape, np.float32)
     weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature)
-    return (weights * (weights.sum(axis=1) / (weights**2).sum(axis=1))[:, None]).astype(np.float32)
+    effective = weights.sum(axis=1) / (weights**2).sum(axis=1)
+    return (weights * effective[:, None]).astype(np.float32)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -105,13 +105,19 @@ def check_embeddings(vectors: np.ndarray, texts: Sequence[str], name: str) -> No
 
 def _load(path: str, name: str, device: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         return SentenceTransformer(path, device=device)
     except (OSError, ValueError) as error:
         raise UnsupportedModelError(
             f"embedder {name} cannot be loaded as a sentence-transformers model from {path}: {error}"
         ) from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _files_digest(folder: Path) -> str:

@@ -83,10 +83,9 @@ def fit_solve_model(
     z = z.astype(np.float64)
     alpha, deviations, fold_rates = _out_of_fold(embeddings, z, folds)
     calibration = _fit_calibration(deviations, fold_rates, z, seed)
-    weights, center = _ridge(embeddings, z, alpha)
-    model = SolveModel(
-        weights.astype(np.float32), center, smooth_rates(z.mean(axis=0), len(z)), calibration, alpha
-    )
+    ridge = _Ridge(embeddings, z)
+    rates = smooth_rates(z.mean(axis=0), len(z))
+    model = SolveModel(ridge.weights(alpha).astype(np.float32), ridge.center, rates, calibration, alpha)
     return model, _calibrated(deviations, fold_rates, calibration)
 
 
@@ -109,22 +108,27 @@ def _out_of_fold(
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
         fold_rates[inside] = smooth_rates(z[outside].mean(axis=0), int(outside.sum()))
+        ridge = _Ridge(embeddings[outside], z[outside])
         for alpha in _ALPHAS:
-            weights, center = _ridge(embeddings[outside], z[outside], alpha)
-            deviations[alpha][inside] = (embeddings[inside] - center) @ weights
+            deviations[alpha][inside] = (embeddings[inside] - ridge.center) @ ridge.weights(alpha)
     errors = {alpha: ((z - fold_rates - deviations[alpha]) ** 2).mean() for alpha in _ALPHAS}
     best = min(_ALPHAS, key=lambda alpha: (errors[alpha], -alpha))
     return best, deviations[best], fold_rates
 
 
-def _ridge(embeddings: np.ndarray, z: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge weights ``[width, J]`` around the mean embedding ``[width]``, which is returned too."""
-    from sklearn.linear_model import Ridge
+class _Ridge:
+    """Ridge regression of deviations from the mean, for any strength from one decomposition."""
 
-    center = embeddings.mean(axis=0)
-    ridge = Ridge(alpha=alpha, fit_intercept=False, solver="cholesky")
-    ridge.fit((embeddings - center).astype(np.float64), z - z.mean(axis=0))
-    return np.atleast_2d(ridge.coef_).T, center
+    def __init__(self, embeddings: np.ndarray, z: np.ndarray) -> None:
+        self.center: np.ndarray = embeddings.mean(axis=0)
+        centred = (embeddings - self.center).astype(np.float64)
+        self._values, self._vectors = np.linalg.eigh(centred.T @ centred)
+        self._projected = self._vectors.T @ (centred.T @ (z - z.mean(axis=0)))
+
+    def weights(self, alpha: float) -> np.ndarray:
+        """``(XᵀX + αI)⁻¹ XᵀZ``, ``[width, J]``."""
+        shrunk: np.ndarray = self._vectors @ (self._projected / (self._values + alpha)[:, None])
+        return shrunk
 
 
 def _fit_calibration(deviations: np.ndarray, rates: np.ndarray, z: np.ndarray, seed: int) -> np.ndarray:

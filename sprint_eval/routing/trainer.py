@@ -68,9 +68,11 @@ def _train_rules(
     """Every rule, trained, and what was measured on the way."""
     columns = data.single
     folds = split_groups(key_groups(data.keys), config.folds, config.seed)
+    started = time.perf_counter()
     fitted = fit_map(embeddings, data.z[:, columns], list(data.keys), config)
     rules: dict[str, SelectionRule] = {NEAREST: NearestRule(fitted.projection, fitted.heads, columns)}
     metrics: dict[str, Any] = {
+        "fit_seconds": round(time.perf_counter() - started, 3),
         "epoch": fitted.epoch,
         "epochs_run": fitted.epochs_run,
         "train_loss": fitted.train_loss,
@@ -81,6 +83,9 @@ def _train_rules(
         "oracle_rate": float(data.z[:, columns].any(axis=1).mean()),
     }
     for name, chosen in ((COVERAGE, columns), (MIXED, np.arange(len(data.pool)))):
+        if len(chosen) == len(columns) and COVERAGE in rules:  # nothing but single heads in the pool
+            rules[name], metrics[name] = rules[COVERAGE], metrics[COVERAGE]
+            continue
         rules[name], metrics[name] = fit_coverage(
             embeddings, data.z[:, chosen], chosen, folds, config.seed, config.select_for
         )

@@ -5,9 +5,9 @@ import pytest
 
 from sprint_eval.routing import RouterConfig, cover_order, train_router
 from sprint_eval.routing.coverage import (
-    CoverageSettings,
     greedy_by_gain,
     mean_pass,
+    question_weights,
     smooth_rates_of,
 )
 from sprint_eval.routing.solve_model import fit_solve_model
@@ -104,7 +104,7 @@ def test_equal_weights_and_no_trust_are_the_fixed_cover():
     z = (np.random.default_rng(0).random((301, 9)) < 0.3).astype(np.int8)
     similarity = np.random.default_rng(1).normal(size=(5, 301))
     probability = np.random.default_rng(2).random((5, 9))
-    order = greedy_by_gain(z, similarity, probability, 9, CoverageSettings(None, 0.0))
+    order = greedy_by_gain(z, question_weights(similarity, None), probability, 9, 0.0)
     assert (order == order[0]).all()
     solved = np.logical_or.accumulate(z[:, order[0]].astype(bool), axis=1).sum(axis=0)
     expected = np.logical_or.accumulate(z[:, cover_order(z)].astype(bool), axis=1).sum(axis=0)
@@ -112,15 +112,15 @@ def test_equal_weights_and_no_trust_are_the_fixed_cover():
     assert sorted(order[0]) == list(range(9))
 
 
-@pytest.mark.parametrize("settings", [CoverageSettings(0.5, 0.0), CoverageSettings(1.0, 0.7)])
-def test_greedy_gain_equals_the_formula_written_out(settings):
+@pytest.mark.parametrize(("temperature", "trust"), [(0.5, 0.0), (1.0, 0.7)])
+def test_greedy_gain_equals_the_formula_written_out(temperature, trust):
     generator = np.random.default_rng(3)
     z = (generator.random((40, 5)) < 0.4).astype(np.int8)
     similarity = generator.normal(size=(3, 40))
     probability = generator.uniform(0.05, 0.9, size=(3, 5))
-    found = greedy_by_gain(z, similarity, probability, 5, settings)
+    found = greedy_by_gain(z, question_weights(similarity, temperature), probability, 5, trust)
     for q in range(3):
-        w = np.exp((similarity[q] - similarity[q].max()) / settings.temperature)
+        w = np.exp((similarity[q] - similarity[q].max()) / temperature)
         w *= w.sum() / (w**2).sum()
         chosen = []
         for k in range(5):
@@ -131,7 +131,7 @@ def test_greedy_gain_equals_the_formula_written_out(settings):
                 after = ((w * failed) @ z[:, j] + 0.5) / ((w * failed).sum() + 1)
                 odds = np.log(after / (1 - after))
                 p = probability[q, j]
-                odds += settings.trust * (np.log(p / (1 - p)) - np.log(rate / (1 - rate)))
+                odds += trust * (np.log(p / (1 - p)) - np.log(rate / (1 - rate)))
                 scores[j] = odds
             best = max((j for j in range(5) if j not in chosen), key=scores.get)
             if (w * failed).sum() < 1e-6:

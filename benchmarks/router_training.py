@@ -1,0 +1,128 @@
+"""How long a router takes to train and to route, and how much memory.
+
+    python benchmarks/router_training.py                # 1,500 questions x 60 heads
+    python benchmarks/router_training.py --questions 12000 --heads 448
+
+Outcomes and embeddings are simulated: topics with heads of their own, so that there is something to
+learn and training does not stop at once. Every selection rule is trained, as ``sprint-eval
+train-router`` does; embedding the questions is measured apart, with the default embedder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from sprint_eval.heads import Head, HeadPool, HeadSet
+from sprint_eval.outcomes import Outcomes
+from sprint_eval.routing import RouterConfig, SentenceEmbedder
+from sprint_eval.routing.trainer import train_router
+
+WIDTH, TOPICS = 384, 12
+
+
+class SimulatedEmbedder:
+    """Unit vectors of the default embedder's width around a direction for each topic."""
+
+    name = "simulated"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._topics = np.random.default_rng(seed).normal(size=(TOPICS, WIDTH))
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        vectors = np.empty((len(texts), WIDTH), np.float32)
+        for i, text in enumerate(texts):
+            number = int(text.split()[-1]) if text.split()[-1].isdigit() else 0
+            vectors[i] = self._topics[number % TOPICS] + np.random.default_rng(number).normal(size=WIDTH)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def simulated_outcomes(questions: int, heads: int, seed: int = 0) -> Outcomes:
+    """Each head solves 30 % of everything, and 60 % of one topic."""
+    generator = np.random.default_rng(seed)
+    chance = np.full((questions, heads), 0.3)
+    own = np.arange(questions)[:, None] % TOPICS == np.arange(heads)[None] % TOPICS
+    chance[own] = 0.6
+    z = (generator.random((questions, heads)) < chance).astype(np.int8)
+    pool = HeadPool(tuple(HeadSet.of(Head(j // 16, j % 16)) for j in range(heads)))
+    return Outcomes.from_arrays(z, [f"question {i}" for i in range(questions)], pool)
+
+
+def peak_mib() -> float:
+    """Peak resident memory of the process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(questions: int, heads: int, patience: int | None) -> dict[str, float | int | str]:
+    import torch
+
+    outcomes = simulated_outcomes(questions, heads)
+    config = RouterConfig() if patience is None else replace(RouterConfig(), patience=patience)
+    embedder = SimulatedEmbedder()
+    before = peak_mib()
+    started = time.perf_counter()
+    router = train_router(outcomes, config, embedder)
+    seconds = time.perf_counter() - started
+    result: dict[str, float | int | str] = {
+        "questions": questions,
+        "heads": heads,
+        "threads": torch.get_num_threads(),
+        "steps": router.card.metrics["epochs_run"],
+        "train_seconds": round(seconds, 2),
+        "of_which_eq_1_seconds": router.card.metrics["fit_seconds"],
+        "peak_mib_before": round(before),
+        "peak_mib": round(peak_mib()),
+    }
+    new = [f"question {i}" for i in range(questions, questions + 64)]
+    for selection in router.rules:
+        router.rank(new[:1], 1, selection)
+        started = time.perf_counter()
+        router.rank(new, min(8, heads), selection)
+        result[f"rank_ms_{selection}"] = round((time.perf_counter() - started) / len(new) * 1000, 3)
+    return result
+
+
+def measure_embedder() -> dict[str, float]:
+    """Milliseconds a question with the default embedder, nothing stored: alone and 64 at a time."""
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        embedder = SentenceEmbedder(cache=Path(folder))
+        embedder.encode(["The first text loads the model."])
+        texts = [
+            f"Tom has {i} boxes of 12 pencils and gives {i + 5} pencils away. How many pencils are left?"
+            for i in range(64)
+        ]
+        started = time.perf_counter()
+        for text in texts[:16]:
+            embedder.encode([text + " "])
+        alone = (time.perf_counter() - started) / 16
+        started = time.perf_counter()
+        embedder.encode(texts)
+        together = (time.perf_counter() - started) / 64
+    return {"embed_ms_alone": round(alone * 1000, 2), "embed_ms_of_64": round(together * 1000, 2)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--questions", type=int, default=1500)
+    parser.add_argument("--heads", type=int, default=60)
+    parser.add_argument("--patience", type=int, default=None, help="0 runs all 200 steps")
+    parser.add_argument("--no-embedder", action="store_true", help="leave out the default embedder")
+    args = parser.parse_args()
+    result = measure(args.questions, args.heads, args.patience)
+    if not args.no_embedder:
+        result |= measure_embedder()
+    print(json.dumps(result, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
