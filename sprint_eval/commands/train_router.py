@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a sentence-transformers model: name or folder (default: all-MiniLM-L6-v2)",
     )
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="let cross-validation on these questions choose dimension, spread and learning rate",
+    )
     for name, kind, text in _OPTIONS:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -73,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from sprint_eval.routing.config import RouterConfig
 
     options: dict[str, Any] = {name: getattr(args, name) for name, _, _ in _OPTIONS}
-    config = RouterConfig(selection=args.selection, **options)
+    config = RouterConfig(selection=args.selection, tune=args.tune, **options)
 
     from sprint_eval.outcomes import Outcomes
     from sprint_eval.routing import DEFAULT_EMBEDDER, SentenceEmbedder, train_router

@@ -29,6 +29,7 @@ class RouterConfig:
         seed: of the start, the validation split and the folds.
         selection: rule that ranks heads unless another is asked for.
         folds: of the cross-validation that chooses the hyperparameters of ``coverage`` and ``mixed``.
+        tune: whether cross-validation also chooses dimension, spread and learning rate.
         select_for: largest N that this cross-validation looks at: mean Pass@k for k = 1 to this.
     """
 
@@ -44,6 +45,7 @@ class RouterConfig:
     selection: str = NEAREST
     folds: int = 5
     select_for: int = 8
+    tune: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (

@@ -44,7 +44,11 @@ def train_router(
     check_embeddings(vectors, [*data.questions, PROBE], embedder.name)
     embeddings, probe = vectors[:-1], vectors[-1]
     started = time.perf_counter()
+    tuning: dict[str, Any] = {}
+    if config.tune:
+        config, tuning["tuning"] = _tune(data, embeddings, config)
     rules, metrics = _train_rules(data, embeddings, config)
+    metrics |= tuning
     metrics["training_seconds"] = round(time.perf_counter() - started, 3)
     manifest = outcomes.manifest
     card = RouterCard(
@@ -90,6 +94,15 @@ def _train_rules(
             embeddings, data.z[:, chosen], chosen, folds, config.seed, config.select_for
         )
     return rules, metrics
+
+
+def _tune(
+    data: TrainingSet, embeddings: np.ndarray, config: RouterConfig
+) -> tuple[RouterConfig, list[dict[str, Any]]]:
+    from sprint_eval.routing.tuning import tune
+
+    folds = split_groups(key_groups(data.keys), config.folds, config.seed)
+    return tune(embeddings, data.z[:, data.single], list(data.keys), folds, config)
 
 
 def _rate(data: TrainingSet, name: str) -> float | None:
