@@ -78,7 +78,7 @@ def operation(equation: str) -> str:
     """The kind of a word problem: its one operation, or ``Mixed``."""
     expression = equation.replace("**", "^").replace("×", "*").replace("÷", "/")
     expression = re.sub(r"^\s*x\s*=", "", expression)
-    found = {sign for sign in re.findall(r"[-+*/^]", expression)}
+    found = set(re.findall(r"[-+*/^]", expression))
     if not found:
         return "No operation"
     return _OPERATIONS[found.pop()] if len(found) == 1 else "Mixed"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from datasets import Dataset, DatasetDict
+from lm_eval.api.samplers import FirstNSampler
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.api.utils import maybe_delimit
 
@@ -79,7 +81,8 @@ class PassAtNTask(ConfigurableTask):
     def build_all_requests(self, **kwargs: Any) -> None:
         """As lm-eval's; few-shot examples that do not exist are refused first."""
         self._world_size = int(kwargs.get("world_size", 1))
-        wanted, examples = self.config.num_fewshot or 0, self.fewshot_examples_given
+        wanted = self.config.num_fewshot or 0
+        examples = min(len(self._examples(subject)) for subject in set(self.eval_docs["subject"]))
         if wanted > examples:
             with exit_on_error():
                 raise ArgumentError(
@@ -89,18 +92,27 @@ class PassAtNTask(ConfigurableTask):
 
     def fewshot_context(self, doc: Doc, num_fewshot: int, **kwargs: Any) -> Any:
         """As lm-eval's, with a blank line after the instruction where it is no chat message of its own."""
-        context = super().fewshot_context(doc, num_fewshot, **kwargs)
+        context = ConfigurableTask.fewshot_context(self._with_examples_for(doc), doc, num_fewshot, **kwargs)
         description = self.config.description
         if kwargs.get("apply_chat_template") or not description or description[-1].isspace():
             return context
         head = maybe_delimit(kwargs.get("system_instruction"), description, self.config.fewshot_delimiter)
         return f"{head}\n\n{context[len(head) :]}" if context.startswith(head) else context
 
-    @property
-    def fewshot_examples_given(self) -> int:
-        """How many worked examples the YAML gives; a zero-shot task gives none."""
+    def _with_examples_for(self, doc: Doc) -> PassAtNTask:
+        """This task, or where its examples name subjects a copy that has those of the doc's subject."""
+        examples = self._examples(doc["subject"])
+        if len(examples) == len(self.sampler.df):
+            return self
+        copied = copy(self)
+        copied.sampler = FirstNSampler(examples)
+        return copied
+
+    def _examples(self, subject: str) -> list[dict[str, Any]]:
+        """The worked examples that the YAML gives for a subject; those without one are for every subject."""
         samples = self.fewshot_cfg.samples
-        return len(samples) if isinstance(samples, list) else 0
+        given = samples if isinstance(samples, list) else []
+        return [example for example in given if example.get("subject", subject) == subject]
 
     def apply_filters(self) -> Any:
         """Check that each question has its N candidates, keep these, and grade all of them at once."""
@@ -181,8 +193,9 @@ def _settings(options: TaskOptions, parts: Parts, metadata: dict[str, Any]) -> d
     metadata["grader_version"] = GRADER_VERSION
     metadata["n"] = options.n
     metadata["split"] = options.split
-    metrics = [f"{name}@{k}{rule}" for name, rule in (("pass", ""), ("pass", "_unbiased"), ("maj", "")) for k in
-               range(1, options.n + 1)]  # fmt: skip
+    ks = range(1, options.n + 1)
+    forms = ("pass@{}", "pass@{}_unbiased", "maj@{}")
+    metrics = [form.format(k) for form in forms for k in ks]
     metric_list = [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in metrics]
     metric_list.append({"metric": CANDIDATES, "aggregation": count_candidates, "higher_is_better": True})
     return {
@@ -204,11 +217,12 @@ def _dataset(docs: Sequence[Doc], columns: Sequence[str]) -> Dataset:
 
 
 def _check_sampling(settings: Mapping[str, Any]) -> None:
-    if settings.get("do_sample") or float(settings.get("temperature") or 0.0) == 0.0:
-        if settings.get("do_sample") or not any(settings.get(name) for name in _SAMPLING):
-            return
-    given = ", ".join(f"{name}={settings[name]}" for name in _SAMPLING if settings.get(name))
-    raise ArgumentError(f"gen_kwargs {given} without do_sample=True stays greedy: add do_sample=True")
+    """A task that says ``do_sample: false`` keeps greedy whatever temperature comes beside it."""
+    given = [f"{name}={settings[name]}" for name in _SAMPLING if settings.get(name)]
+    if given and not settings.get("do_sample"):
+        raise ArgumentError(
+            f"gen_kwargs {', '.join(given)} without do_sample=True stays greedy: add do_sample=True"
+        )
 
 
 def _check_responses(instances: Sequence[Any], n: int, world_size: int) -> None:
@@ -218,6 +232,6 @@ def _check_responses(instances: Sequence[Any], n: int, world_size: int) -> None:
         padded = world_size > 1 and index == len(instances) - 1 and count > n
         if count != n and not padded:
             raise GenerationError(
-                f"question {instance.doc_id} has {count} candidates, expected n={n}: a model must answer every "
-                "request once, and --cache_requests must not hold requests of another n"
+                f"question {instance.doc_id} has {count} candidates, expected n={n}: a model must answer "
+                "every request once, and --cache_requests must not hold requests of another n"
             )

@@ -21,7 +21,7 @@ _INSTRUCTION = re.compile(
     r"\s*Give only the \w+ as your final answer\.|State the final answer to the following\s+"
 )
 _CHUNK = 500  # questions drawn from reasoning-gym at a time
-_GIVE_UP = 20  # chunks of which none brings a new question
+_MOST_CHUNKS = 60  # and no more than that for a kind: nearly all of the small kinds, in seconds
 
 
 @dataclass(frozen=True)
@@ -35,73 +35,90 @@ class Kind:
 
 KINDS = (
     Kind("Products", "products", {"min_digits": 1, "max_digits": 2}),
-    Kind("Greatest common divisors", "gcd", {"min_value": 2, "max_value": 60}),
+    Kind("Greatest common divisors", "gcd", {"min_value": 2, "max_value": 40}),
     Kind("Least common multiples", "lcm", {"min_value": 2, "max_value": 30}),
     # More rules in one would square over and over: numbers of gigabytes, tried and thrown away.
     Kind("Number sequences", "number_sequence", {"max_complexity": 1, "max_terms": 6}),
     Kind("Counting primes", "count_primes", {"max_n": 40}),
-    Kind("Sums", "chain_sum", {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 2}),
+    Kind("Sums", "chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2}),
 )
 
 
 def load_parts(options: TaskOptions) -> Parts:
     """Train, validation and test questions, as many of each kind as of any other.
 
-    ``train_size`` counts train and validation together, as with the other data sets.
+    ``train_size`` counts train and validation together, as with the other data sets. A kind with
+    fewer different training questions than its share gives all that it has, the others the rest.
 
     Raises:
-        DataError: reasoning-gym is not installed, or has not that many different questions of a kind.
+        DataError: reasoning-gym is not installed, or has not that many different questions.
     """
-    train: list[Doc] = []
-    validation: list[Doc] = []
-    test: list[Doc] = []
-    for index, kind in enumerate(KINDS):
-        wanted = {
-            "train": _share(options.train_size - options.train_size // 10, index),
-            "validation": _share(options.train_size // 10, index),
-            "test": _share(options.test_size, index),
-        }
-        found = _draw(kind, wanted, options.rg_seed)
-        train += found["train"]
-        validation += found["validation"]
-        test += found["test"]
-    return Parts(interleave(train), interleave(validation), interleave(test), source="generated")
+    streams = [_Stream(kind, options.rg_seed) for kind in KINDS]
+    validation_size = options.train_size // 10
+    parts = Parts(
+        train=interleave(_collect(streams, "train", options.train_size - validation_size)),
+        validation=interleave(_collect(streams, "validation", validation_size)),
+        test=interleave(_collect(streams, "test", options.test_size)),
+        source="generated",
+    )
+    return parts
 
 
 def part_of(key: str) -> str:
-    """The part that a question belongs to, by its ``question_key``: half test, a tenth validation."""
+    """The part that a question belongs to, by its ``question_key``.
+
+    Half of all questions are test, a tenth validation; a twentieth is in no part, and the worked
+    examples of the few-shot variant come from there.
+    """
     bucket = int(key, 16) % 20
-    return "test" if bucket < 10 else "validation" if bucket < 12 else "train"
+    return "test" if bucket < 10 else "validation" if bucket < 12 else "train" if bucket < 19 else "worked"
 
 
-def _share(total: int, index: int) -> int:
-    return total // len(KINDS) + (index < total % len(KINDS))
+class _Stream:
+    """The different questions of one kind, drawn as far as they are needed."""
+
+    def __init__(self, kind: Kind, seed: int) -> None:
+        self.kind = kind
+        self.found: dict[str, list[Doc]] = {"train": [], "validation": [], "test": [], "worked": []}
+        self._drawn = 0
+        self._seen: set[str] = set()
+        self._chunks = _chunks(kind, seed)
+
+    def take(self, part: str, count: int) -> list[Doc]:
+        """The first ``count`` questions of ``part``; fewer where the kind has no more."""
+        while len(self.found[part]) < count and self._drawn < _MOST_CHUNKS:
+            self._drawn += 1
+            for doc in next(self._chunks):
+                if doc["question_key"] not in self._seen:
+                    self._seen.add(doc["question_key"])
+                    self.found[part_of(doc["question_key"])].append(doc)
+        return self.found[part][:count]
 
 
-def _draw(kind: Kind, wanted: Mapping[str, int], seed: int) -> dict[str, list[Doc]]:
-    found: dict[str, list[Doc]] = {part: [] for part in wanted}
-    seen: set[str] = set()
-    fruitless = 0
-    for chunk in _chunks(kind, seed):
-        before = len(seen)
-        for doc in chunk:
-            key = doc["question_key"]
-            if key in seen:
-                continue
-            seen.add(key)
-            part = part_of(key)
-            if len(found[part]) < wanted[part]:
-                found[part].append(doc)
-        if all(len(found[part]) == count for part, count in wanted.items()):
-            return found
-        fruitless = fruitless + 1 if len(seen) == before else 0
-        if fruitless >= _GIVE_UP:
-            break
-    short = next(part for part, count in wanted.items() if len(found[part]) < count)
-    raise DataError(
-        f"rg_math: {kind.subject} has {len(found[short])} different {short} questions, {wanted[short]} were asked "
-        f"for; at most {len(found[short]) * len(KINDS)} {short} questions can be had: lower train_size or test_size"
-    )
+def _collect(streams: list[_Stream], part: str, total: int) -> list[Doc]:
+    shares = [total // len(streams) + (index < total % len(streams)) for index in range(len(streams))]
+    taken = [stream.take(part, share) for stream, share in zip(streams, shares, strict=True)]
+    while (missing := total - sum(map(len, taken))) > 0:
+        short = [
+            stream for stream, share, docs in zip(streams, shares, taken, strict=True) if len(docs) < share
+        ]
+        if part == "test" or len(short) == len(streams):
+            # A test whose kinds are not equally many would be another test.
+            few = min(short, key=lambda stream: len(stream.found[part]))
+            most = len(few.found[part]) * len(streams) if part == "test" else sum(map(len, taken))
+            raise DataError(
+                f"rg_math: {few.kind.subject} has only {len(few.found[part])} different {part} questions; "
+                f"at most {most} {part} questions can be had: lower {_size_key(part)}"
+            )
+        others = [index for index, stream in enumerate(streams) if stream not in short]
+        for place, index in enumerate(others):
+            shares[index] += missing // len(others) + (place < missing % len(others))
+            taken[index] = streams[index].take(part, shares[index])
+    return [doc for docs in taken for doc in docs]
+
+
+def _size_key(part: str) -> str:
+    return "test_size" if part == "test" else "train_size"
 
 
 def _chunks(kind: Kind, seed: int) -> Iterator[list[Doc]]:
