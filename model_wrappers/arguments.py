@@ -35,14 +35,18 @@ _FROM_PRETRAINED = {
 }
 
 
+def hf_arguments() -> set[str]:
+    """Names that ``--model hf`` takes, ``from_pretrained``'s among them."""
+    return (set(inspect.signature(HFLM.__init__).parameters) - {"self", "kwargs"}) | _FROM_PRETRAINED
+
+
 def check_unknown(method: str, own: Iterable[str], given: Mapping[str, Any]) -> None:
     """Refuse arguments that neither the method, HFLM nor ``from_pretrained`` knows.
 
     Raises:
         ArgumentError: names the argument, the nearest known one and the method's own.
     """
-    inherited = set(inspect.signature(HFLM.__init__).parameters) - {"self", "kwargs"}
-    known = inherited | _FROM_PRETRAINED | set(own)
+    known = hf_arguments() | set(own)
     for name in given:
         if name not in known:
             raise ArgumentError(

@@ -14,6 +14,7 @@ from lm_eval.models.huggingface import HFLM
 import sprint_eval
 from sprint_eval.architectures import architecture_of, attention_layout, head_layout_of_config
 from sprint_eval.backends import Backend, check_engine_name, local_backend
+from sprint_eval.backends.serving import Serving
 from sprint_eval.candidate import Candidate, CandidateFacts
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import Generation, Request
@@ -22,9 +23,10 @@ from sprint_eval.errors import ArgumentError, exit_on_error
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout, HeadPool, HeadSet
 from sprint_eval.masking import HeadMasker
-from sprint_eval.model_wrappers.arguments import as_int, check_unknown
+from sprint_eval.model_wrappers.arguments import as_int, check_unknown, hf_arguments
 from sprint_eval.model_wrappers.candidates import Question, group_requests
 from sprint_eval.models import resolve_model_path
+from sprint_eval.outcomes.manifest import text_hash
 from sprint_eval.prompts import GenerationSettings, encode_prompts
 
 _LOGGER = logging.getLogger(__name__)
@@ -46,7 +48,8 @@ class HeadSetLM(HFLM, abc.ABC):
 
     Args of every method:
         pretrained: folder, hub name, or a short name of ``sprint-eval model --list``.
-        engine: who decodes; ``sprint`` (default) or ``plain``.
+        engine: who decodes; ``sprint`` (default), ``plain``, or an engine that loads the weights
+            itself, ``vllm`` or ``openai``, with arguments of its own.
         draw_seed: seed of draws, where sampling is asked for.
     """
 
@@ -62,19 +65,23 @@ class HeadSetLM(HFLM, abc.ABC):
         **kwargs: Any,
     ) -> None:
         with exit_on_error():
-            check_unknown(self.METHOD, {"engine", "draw_seed", *self.OWN_ARGS}, kwargs)
             check_engine_name(engine)
+            own = {"engine", "draw_seed", *self.OWN_ARGS}
+            self._serving = Serving.take(engine, kwargs, hf_arguments() | own)
+            check_unknown(self.METHOD, own, kwargs)
             self._engine_name = engine
             self._draw_seed = as_int("draw_seed", draw_seed)
             path = resolve_model_path(pretrained) if isinstance(pretrained, str) else pretrained
             super().__init__(path, **kwargs)
             self._take_process_index()
-            self._masker = HeadMasker(self.model)
+            self._masker = HeadMasker(self.model) if self._serving is None else None
             self._backend_in_use: Backend | None = None
             self._counters = Counters()
             self._n: int | None = None
             self._fingerprint: str | None = None
-            self.prepare(attention_layout(self.model).heads)
+            self._template_name: bool | str = True
+            self._template_applied = False
+            self.prepare(self._layout())
 
     # What a method must say.
 
@@ -120,19 +127,25 @@ class HeadSetLM(HFLM, abc.ABC):
             return answers
 
     def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
+        if self._masker is None:
+            raise ArgumentError(f"engine={self._engine_name} has no model in this process to score with")
         with self._masker.every_row(self._require_fixed()):
             return super()._model_call(inps, attn_mask, labels)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """HFLM's, under the fixed head set; refused where candidates have different head sets."""
         with exit_on_error():
-            self._require_fixed()
+            scorer = self._scorer(self._require_fixed())
+        if scorer is not None:
+            return list(scorer.loglikelihood(requests, disable_tqdm))
         return super().loglikelihood(requests, disable_tqdm)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """HFLM's, under the fixed head set; refused where candidates have different head sets."""
         with exit_on_error():
-            self._require_fixed()
+            scorer = self._scorer(self._require_fixed())
+        if scorer is not None:
+            return list(scorer.loglikelihood_rolling(requests, disable_tqdm))
         return super().loglikelihood_rolling(requests, disable_tqdm)
 
     def set_cache_hook(self, cache_hook: Any) -> None:
@@ -143,6 +156,25 @@ class HeadSetLM(HFLM, abc.ABC):
                 "--use_cache is refused: its key has no candidate index, so a second run would give "
                 "one answer N times; use 'sprint-eval sweep' for a store that resumes"
             )
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """HFLM's; the name asked for is kept for :meth:`prompt_facts`."""
+        self._template_name = chat_template or True
+        template: str | None = super().chat_template(chat_template)
+        return template
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """HFLM's; that it was applied is kept for :meth:`prompt_facts`."""
+        self._template_applied = True
+        return super().apply_chat_template(chat_history, add_generation_prompt)
+
+    def prompt_facts(self) -> dict[str, Any]:
+        """What a router compares with the prompts of its training, once requests have been built."""
+        if not self._template_applied:
+            return {"chat_template": None}
+        return {"chat_template": text_hash(super().chat_template(self._template_name) or "")}
 
     def get_model_info(self) -> dict[str, Any]:
         """HFLM's facts and ours, for the results' ``config``; called on rank 0 alone."""
@@ -156,21 +188,43 @@ class HeadSetLM(HFLM, abc.ABC):
             deterministic=self.fixed_head_set() is not None,
             counters=self._counters.as_dict(),
         )
-        return info | self.method_info()
+        served = self._serving.info() if self._serving is not None else {}
+        return info | served | self.method_info()
 
     # How it is done.
 
     @property
     def fingerprint(self) -> str:
-        """The loaded model's fingerprint."""
+        """The loaded model's fingerprint; of a served one what its adapters or its user say."""
         if self._fingerprint is None:
-            self._fingerprint = model_fingerprint(self.model)
+            served = self._serving
+            self._fingerprint = model_fingerprint(self.model) if served is None else served.fingerprint
         return self._fingerprint
 
-    def _create_model(self, *args: Any, **kwargs: Any) -> None:
+    def _create_model(self, pretrained: str, *args: Any, **kwargs: Any) -> None:
         architecture_of(self.config)
         self.check_config(head_layout_of_config(self.config))
-        super()._create_model(*args, **kwargs)
+        if self._serving is None:
+            super()._create_model(pretrained, *args, **kwargs)
+        else:
+            where = {name: kwargs[name] for name in ("revision", "trust_remote_code")}
+            self._model = self._serving.model(self.config, pretrained, **where)
+
+    def _layout(self) -> HeadLayout:
+        if self._serving is not None:
+            return head_layout_of_config(self.config)
+        return attention_layout(self.model).heads
+
+    def _scorer(self, heads: HeadSet) -> Any:
+        """Who scores log-likelihoods in our stead: a served engine's lm-eval model; ``None`` for HFLM."""
+        if self._serving is None:
+            return None
+        score = getattr(self._backend(), "use_for_loglikelihood", None)
+        if score is None:
+            raise ArgumentError(
+                f"engine={self._engine_name} scores no log-likelihoods; use the built-in engine"
+            )
+        return score(heads)
 
     def _take_process_index(self) -> None:
         """HFLM splits work only over GPUs, by their local index; take accelerate's on any device."""
@@ -182,6 +236,9 @@ class HeadSetLM(HFLM, abc.ABC):
     def _backend(self) -> Backend:
         if self._backend_in_use is None:
             settings = DecodingSettings.from_model(self.model, self.tokenizer, self.think_end_token)
+            if self._serving is not None:
+                self._backend_in_use = self._serving.backend(self.pretrained, self.tokenizer, settings)
+                return self._backend_in_use
             size = self.batch_size if isinstance(self.batch_size, int) and self.batch_size > 1 else None
             self._backend_in_use = local_backend(
                 self._engine_name, self.model, self.tokenizer, settings, size

@@ -55,6 +55,7 @@ class SprintRouterLM(HeadSetLM):
         self._router.check_model(self.fingerprint, layout)
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
+        self._router.check_prompts(self.prompt_facts())
         self._seen += self._router.check_questions(
             [question.key for question in questions], allow_seen=self._allow_seen
         )
