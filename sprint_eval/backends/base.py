@@ -14,6 +14,10 @@ LOCAL_ENGINES = {
     "sprint": "the built-in engine: exact, shares the work of a question's variants",
     "plain": "batched transformers generation, nothing shared",
 }
+SERVED_ENGINES = {
+    "vllm": "vLLM, each request with its head set's LoRA adapter",
+    "openai": "a server that speaks the OpenAI API and names adapters as models",
+}
 
 
 class Backend(Protocol):
@@ -30,11 +34,10 @@ class Backend(Protocol):
 
 def check_engine_name(name: str) -> None:
     """Refuse an unknown ``engine=`` before a model is loaded (:class:`ArgumentError`)."""
-    if name not in LOCAL_ENGINES:
-        known = ", ".join(LOCAL_ENGINES)
-        raise ArgumentError(
-            f"engine '{name}' is unknown{did_you_mean(name, LOCAL_ENGINES)}; known are: {known}"
-        )
+    engines = LOCAL_ENGINES | SERVED_ENGINES
+    if name not in engines:
+        known = ", ".join(engines)
+        raise ArgumentError(f"engine '{name}' is unknown{did_you_mean(name, engines)}; known are: {known}")
 
 
 def local_backend(
@@ -46,6 +49,8 @@ def local_backend(
         batch_size: rows of a batch; ``None`` lets the backend choose.
     """
     check_engine_name(name)
+    if name in SERVED_ENGINES:
+        raise ArgumentError(f"engine '{name}' does not decode a model in this process")
     if name == "plain":
         from sprint_eval.engine.plain import PlainEngine
 

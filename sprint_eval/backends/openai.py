@@ -1,0 +1,229 @@
+"""Decoding on a server that speaks the OpenAI API and names adapters as models.
+
+``vllm serve M --enable-lora --lora-modules L15H0=adapters/L15H0 …`` is one; see docs/serving.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from sprint_eval.backends.http import JsonClient, RefusedError
+from sprint_eval.backends.served import cut_generation, cut_text, serving_order
+from sprint_eval.engine.counters import Counters
+from sprint_eval.engine.request import FinishReason, Generation, Request
+from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.errors import ArgumentError, GenerationError
+from sprint_eval.export.adapters import adapter_name
+from sprint_eval.heads import HeadSet
+
+
+@dataclass(frozen=True)
+class ServerModels:
+    """The models that a server lists.
+
+    Attributes:
+        base: name of the base model.
+        adapters: names of the others.
+    """
+
+    base: str
+    adapters: frozenset[str]
+
+    @classmethod
+    def ask(cls, client: JsonClient, base: str | None = None) -> ServerModels:
+        """Read ``/models``.
+
+        Args:
+            base: the base model's name where the user gave it.
+
+        Raises:
+            ArgumentError: the base model's name is not among them, or cannot be told.
+        """
+        answer = client.get("/models")
+        try:
+            listed = {str(entry["id"]): entry.get("parent") for entry in answer["data"]}
+        except (KeyError, TypeError, AttributeError):
+            raise GenerationError(f"{client.base_url}/models does not list models: {answer!r:.200}") from None
+        names = ", ".join(sorted(listed)) or "nothing"
+        if base is None:
+            # vLLM names an adapter's base as its parent.
+            parents = {parent for parent in listed.values() if parent} & set(listed)
+            orphans = [name for name, parent in listed.items() if not parent]
+            candidates = sorted(parents) if len(parents) == 1 else orphans
+            if len(candidates) != 1:
+                raise ArgumentError(
+                    f"{client.base_url} serves {names}: say which is the base model, served_model=NAME"
+                )
+            base = candidates[0]
+        elif base not in listed:
+            raise ArgumentError(f"served_model = {base!r}: {client.base_url} serves {names}")
+        return cls(base, frozenset(listed) - {base})
+
+    def name_of(self, heads: HeadSet) -> str:
+        """The model that prunes these heads."""
+        return adapter_name(heads) if heads else self.base
+
+    def check(self, head_sets: Sequence[HeadSet], where: str) -> None:
+        """Refuse head sets that the server has no adapter for (:class:`ArgumentError`)."""
+        lacking = sorted(set(map(self.name_of, head_sets)) - self.adapters - {self.base})
+        if lacking:
+            more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+            raise ArgumentError(
+                f"{where} serves no adapter named {', '.join(lacking[:5])}{more}; export it "
+                "(sprint-eval export heads) and start the server with "
+                f"--lora-modules {lacking[0]}=DIR/{lacking[0]} …"
+            )
+
+
+class OpenAIBackend:
+    """Decodes requests on a server, a bounded number at a time.
+
+    Args:
+        client: how to reach it.
+        served_model: the base model's name on the server; asked for where not given.
+        concurrency: requests in flight at once.
+        token_ids: ask for token ids (``return_token_ids``, as vLLM has it), with which answers are
+            cut exactly where the built-in engine cuts them; without, the server's text is taken and
+            tokens are counted by the server.
+    """
+
+    def __init__(
+        self,
+        client: JsonClient,
+        tokenizer: Any,
+        settings: DecodingSettings,
+        *,
+        served_model: str | None = None,
+        concurrency: int = 16,
+        token_ids: bool = True,
+    ) -> None:
+        if concurrency < 1:
+            raise ArgumentError(f"concurrency = {concurrency}: expected 1 or more")
+        self._client = client
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._served_model = served_model
+        self._concurrency = concurrency
+        self._token_ids = token_ids
+        self._models: ServerModels | None = None
+        self.counters = Counters()
+
+    def generate(
+        self, requests: Sequence[Request], progress: Callable[[int], None] | None = None
+    ) -> list[Generation]:
+        """Decode ``requests``; answers come in their order.
+
+        Raises:
+            ArgumentError: the server lacks an adapter; told before anything is decoded.
+            GenerationError: the server failed beyond our patience.
+        """
+        if not requests:
+            return []
+        started = time.perf_counter()
+        self._models = ServerModels.ask(self._client, self._served_model)
+        self._models.check([request.heads for request in requests], self._client.base_url)
+        self._client.stop.clear()
+        try:
+            answers = self._all(requests, progress)
+        finally:
+            self.counters.decode_seconds += time.perf_counter() - started
+        return [answers[index] for index in range(len(requests))]
+
+    def _all(
+        self, requests: Sequence[Request], progress: Callable[[int], None] | None
+    ) -> dict[int, Generation]:
+        answers: dict[int, Generation] = {}
+        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="openai")
+        try:
+            pending: dict[Future[tuple[Generation, int]], int] = {
+                pool.submit(self._one, requests[index]): index for index in serving_order(requests)
+            }
+            while pending:
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    index = pending.pop(future)
+                    answers[index], count = future.result()
+                    self._count(requests[index], count)
+                    if progress is not None:
+                        progress(1)
+        finally:
+            # On an error the others stop waiting for their retries; on success nobody is left.
+            self._client.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+        return answers
+
+    def _count(self, request: Request, tokens: int) -> None:
+        self.counters.requests += 1
+        self.counters.prompt_tokens += len(request.prompt)
+        self.counters.generated_tokens += tokens
+
+    def _one(self, request: Request) -> tuple[Generation, int]:
+        """An answer and the number of its tokens."""
+        model = self._models.name_of(request.heads) if self._models else ""
+        try:
+            answer = self._client.post("/completions", self._body(request, model))
+        except RefusedError as error:
+            raise self._explained(error, model) from None
+        try:
+            choice = answer["choices"][0]
+            text, reason = choice["text"], choice.get("finish_reason")
+            usage = answer.get("usage") or {}
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise GenerationError(f"{self._client.base_url} gave no completion: {answer!r:.200}") from None
+        served_by = answer.get("model")
+        if served_by not in (None, model):
+            raise GenerationError(
+                f"{self._client.base_url} was asked for model {model} and answered with {served_by!r}: "
+                "it does not choose adapters by the model's name"
+            )
+        tokens = choice.get("token_ids")
+        if tokens:
+            generation = cut_generation(self._tokenizer, self._settings, request, tokens, reason == "stop")
+            return generation, len(generation.tokens)
+        generation = self._from_text(request, str(text or ""), reason)
+        return generation, int(usage.get("completion_tokens") or len(generation.tokens))
+
+    def _from_text(self, request: Request, text: str, reason: Any) -> Generation:
+        """An answer from a server that gives no token ids: its own cut, its tokens encoded anew."""
+        tokens = tuple(self._tokenizer.encode(text, add_special_tokens=False))
+        finish: FinishReason = "length" if reason == "length" else "stop"
+        return Generation(tokens, cut_text(text, request.stop, self._settings), finish)
+
+    def _body(self, request: Request, model: str) -> dict[str, Any]:
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "model": model,
+            "prompt": list(request.prompt),
+            "max_tokens": request.max_new_tokens,
+            "temperature": sampling.temperature if sampling.do_sample else 0.0,
+            "stop": list(request.stop),
+        }
+        if sampling.do_sample:
+            body |= {"top_p": sampling.top_p, "seed": sampling.seed}
+            if sampling.top_k:
+                body["top_k"] = sampling.top_k
+        if sampling.repetition_penalty != 1.0:
+            body["repetition_penalty"] = sampling.repetition_penalty
+        if self._token_ids:
+            body |= {
+                "return_token_ids": True,
+                "skip_special_tokens": False,
+                "stop_token_ids": list(self._settings.end_tokens),
+            }
+        return body
+
+    def _explained(self, error: RefusedError, model: str) -> GenerationError:
+        if error.status == 404:
+            return GenerationError(
+                f"{self._client.base_url} has no model named {model} any more: {error.detail}; start it with "
+                f"--lora-modules {model}=DIR/{model} … and run the same command again"
+            )
+        if error.status in (400, 422) and self._token_ids:
+            return GenerationError(f"{error}; if the server does not know return_token_ids: token_ids=False")
+        if error.status in (401, 403):
+            return GenerationError(f"{error}; put the key into the variable OPENAI_API_KEY")
+        return error

@@ -1,0 +1,139 @@
+"""What the engines that load their own weights have in common.
+
+They decode what :class:`~sprint_eval.engine.request.Request` asks for on weights that this process
+does not hold: of the model it has the config, the generation config and the tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sprint_eval.engine.request import FinishReason, Generation, Request
+from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.engine.text import StopChecker, answer_text
+from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.files import read_json
+from sprint_eval.heads import HeadSet
+
+
+class ServedModel:
+    """Stands where a loaded model would: what decoding must know of it, and no weights."""
+
+    def __init__(self, config: Any, generation_config: Any) -> None:
+        self.config = config
+        self.generation_config = generation_config
+        self.name_or_path = getattr(config, "_name_or_path", "")
+
+    def to(self, device: Any) -> ServedModel:
+        """Nothing to move."""
+        return self
+
+
+def served_model(config: Any, pretrained: str, **where: Any) -> ServedModel:
+    """The model of this config as a served engine will load it.
+
+    Args:
+        where: ``revision``, ``subfolder``, ``trust_remote_code``: as of ``from_pretrained``.
+    """
+    from transformers import GenerationConfig
+
+    try:
+        generation = GenerationConfig.from_pretrained(pretrained, **where)
+    except OSError:  # as transformers does for a model without a generation_config.json
+        generation = GenerationConfig.from_model_config(config)
+    return ServedModel(config, generation)
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Which adapter prunes which head set.
+
+    Attributes:
+        folder: the folder of ``sprint-eval export heads``.
+        manifest: its manifest.
+        paths: folder of each head set's adapter.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    paths: Mapping[str, Path]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Adapters:
+        """Read a folder's manifest.
+
+        Raises:
+            DataError: there is none, or an adapter that it names is missing.
+        """
+        from sprint_eval.export import read_manifest
+
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        paths = {entry["heads"]: folder / entry["name"] for entry in manifest["adapters"]}
+        for heads, path in paths.items():
+            if not (path / "adapter_model.safetensors").is_file():
+                raise DataError(f"the adapter of {heads} is missing: {path}; run the export again")
+        return cls(folder, manifest, paths)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the base model that the adapters were made from."""
+        return str(self.manifest["model_fingerprint"])
+
+    def module_names(self) -> list[str]:
+        """Last names of the modules that the adapters change, e.g. ``o_proj``: engines can skip the rest."""
+        names: set[str] = set()
+        for path in self.paths.values():
+            config = read_json(path / "adapter_config.json", "adapter config")
+            names |= {str(module).rpartition(".")[2] for module in config["target_modules"]}
+        return sorted(names)
+
+    def check(self, head_sets: Sequence[HeadSet]) -> None:
+        """Refuse head sets without an adapter (:class:`ArgumentError`)."""
+        lacking = [str(heads) for heads in head_sets if heads and str(heads) not in self.paths]
+        if lacking:
+            raise ArgumentError(
+                f"{self.folder} has no adapter for {_some(lacking)}; add what is missing: sprint-eval export "
+                f"heads --model {self.manifest['model']} --pool … --out {self.folder}"
+            )
+
+
+def serving_order(requests: Sequence[Request]) -> list[int]:
+    """Indices of requests in the order in which an engine with adapters does least work.
+
+    An engine keeps few adapters at hand and shares prefixes within one adapter only: so one head set
+    after the other, and equal beginnings next to each other.
+    """
+    return sorted(range(len(requests)), key=lambda i: (str(requests[i].heads), requests[i].prompt))
+
+
+def cut_generation(
+    tokenizer: Any, settings: DecodingSettings, request: Request, tokens: Sequence[int], stopped: bool
+) -> Generation:
+    """An engine's tokens as an answer, ended exactly where the built-in engine ends it.
+
+    Args:
+        tokens: generated token ids, with the token that made the engine stop.
+        stopped: whether the engine says that it stopped before the token limit.
+    """
+    end = StopChecker(tokenizer, request.stop, settings).first_end(tokens)
+    kept = tuple(tokens[: end or len(tokens)])
+    reason: FinishReason = "stop" if end is not None or stopped else "length"
+    return Generation(kept, answer_text(tokenizer, kept, request.stop, settings), reason)
+
+
+def cut_text(text: str, stop: Sequence[str], settings: DecodingSettings) -> str:
+    """A server's text, without thinking and cut before the first stop string."""
+    if isinstance(settings.think_end_token, str):
+        text = text.split(settings.think_end_token)[-1].lstrip()
+    for term in stop:
+        text = text.split(term)[0]
+    return text
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
