@@ -23,7 +23,7 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "–": "--",
     "−": r"\ensuremath{-}",
     "…": r"\ldots{}",
@@ -41,7 +41,7 @@ def document(board: Board) -> str:
     """The same, as a document that ``pdflatex`` compiles."""
     return (
         "\\documentclass{article}\n"
-        "\\usepackage[utf8]{inputenc}\n\\usepackage[T1]{fontenc}\n"
+        "\\usepackage[utf8]{inputenc}\n"
         "\\usepackage{booktabs}\n\\usepackage{graphicx}\n\\usepackage[margin=2cm]{geometry}\n"
         "\\begin{document}\n" + latex(board) + "\\end{document}\n"
     )

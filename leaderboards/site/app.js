@@ -32,6 +32,7 @@ SE.start = function () {
   });
   SE.render();
   document.documentElement.dataset.ready = "yes";
+  performance.mark("ready");
 };
 
 SE.render = function () {

@@ -1,0 +1,134 @@
+"""Tables' figures against the naive computation from per-question outcomes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import FakeRun, five_methods, outcomes, write_run
+
+from sprint_eval.leaderboards.board import make_board
+from sprint_eval.leaderboards.cost import pareto
+from sprint_eval.leaderboards.scores import unbiased
+from sprint_eval.leaderboards.standing import Standing
+from sprint_eval.leaderboards.words import verdict
+from sprint_eval.passk import pass_at_k_unbiased
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    folder = tmp_path_factory.mktemp("results")
+    five_methods(folder, questions=80)
+    return make_board([folder], reference="hf greedy").standings[0]
+
+
+def test_unbiased_is_chen_et_al() -> None:
+    correct = (np.random.default_rng(0).random((25, 6)) < 0.4).astype(np.int8)
+    found = unbiased(correct)
+    for row, values in zip(correct, found, strict=True):
+        assert values == pytest.approx([pass_at_k_unbiased(6, int(row.sum()), k) for k in range(1, 7)])
+
+
+def test_pairs_are_paired_differences(standing: Standing) -> None:
+    pairs = standing.pairs[("pass", 3)]
+    values = standing.scores["pass"][:, :, 2].astype(float)
+    for first in range(5):
+        for second in range(5):
+            difference = values[first] - values[second]
+            assert pairs.difference[first, second] == pytest.approx(difference.mean())
+            b, c = int((difference > 0).sum()), int((difference < 0).sum())
+            assert pairs.only is not None
+            assert (pairs.only[first, second], pairs.only[second, first]) == (b, c)
+            tail = sum(math.comb(b + c, i) for i in range(min(b, c) + 1)) / 2 ** (b + c)
+            assert pairs.p[first, second] == pytest.approx(min(1, 2 * tail))
+            expected = 2.801585 * difference.std(ddof=1) / math.sqrt(80)
+            assert pairs.detectable[first, second] == pytest.approx(max(expected, 6 / 80), rel=1e-5)
+
+
+def test_intervals_of_pairs_come_from_one_matrix_of_weights(standing: Standing) -> None:
+    from sprint_eval.leaderboards.statistics import bootstrap_weights
+
+    weights = bootstrap_weights(80)
+    values = standing.scores["pass"][:, :, 3]
+    pairs = standing.pairs[("pass", 4)]
+    for first, second in [(0, 1), (3, 0), (2, 4)]:
+        draws = weights @ (values[first] - values[second])
+        low, high = np.quantile(draws.astype(float), [0.025, 0.975])
+        assert (pairs.low[first, second], pairs.high[first, second]) == pytest.approx((low, high), abs=1e-5)
+
+
+def test_holm_runs_over_all_pairs_and_over_the_reference(standing: Standing) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    pairs = standing.pairs[("pass", 4)]
+    upper = np.triu_indices(5, 1)
+    assert pairs.holm[upper] == pytest.approx(multipletests(pairs.p[upper], method="holm")[1])
+    assert pairs.holm == pytest.approx(pairs.holm.T)
+    reference = standing.reference
+    assert reference is not None
+    assert standing.rows[reference].name == "hf greedy"
+    others = [index for index in range(5) if index != reference]
+    assert pairs.holm_reference is not None
+    assert pairs.holm_reference[others] == pytest.approx(
+        multipletests(pairs.p[reference, others], method="holm")[1]
+    )
+
+
+def test_mean_accuracy_is_compared_by_permutation(standing: Standing) -> None:
+    pairs = standing.pairs[("unbiased", 1)]
+    assert pairs.only is None
+    values = standing.scores["unbiased"][:, :, 0].astype(float)
+    rng = np.random.default_rng(0)
+    difference = values[0] - values[1]
+    signs = rng.integers(0, 2, size=(20_000, 80)) * 2 - 1
+    expected = np.mean(np.abs(signs @ difference) >= abs(difference.sum()) - 1e-9)
+    assert pairs.p[0, 1] == pytest.approx(expected, abs=0.02)
+
+
+def test_a_score_without_spread_gets_an_exact_interval(tmp_path: Path) -> None:
+    write_run(tmp_path, FakeRun(skill=1e-9, questions=20))
+    family = make_board([tmp_path]).standings[0].families["pass"]
+    assert family.mean[0, 0] == 0
+    assert family.high[0, 0] == pytest.approx(1 - 0.025 ** (1 / 20))
+
+
+def test_few_questions_are_said_to_be_few(tmp_path: Path) -> None:
+    five_methods(tmp_path, questions=6)
+    text = verdict(make_board([tmp_path]).standings[0])
+    assert "6 questions cannot tell these 5 methods apart" in text
+    assert "No difference, however large" in text
+
+
+def test_verdict_names_leader_and_gap(tmp_path: Path) -> None:
+    write_run(
+        tmp_path / "a", FakeRun("pruned-head", "pretrained=m,heads=L1H1", skill=0.9, questions=200, seed=1)
+    )
+    write_run(tmp_path / "b", FakeRun(skill=0.2, questions=200, seed=2))
+    standing = make_board([tmp_path]).standings[0]
+    assert verdict(standing).startswith("pruned-head L1H1 is ahead of all others at pass@4 (+0.")
+    assert standing.letters == ["a", "b"]
+    assert (standing.rank_low, standing.rank_high) == ([1, 2], [1, 2])
+
+
+def test_majority_is_what_the_first_k_say(tmp_path: Path) -> None:
+    run = FakeRun(questions=50, seed=4, n=3)
+    write_run(tmp_path, run)
+    family = make_board([tmp_path]).standings[0].families["maj"]
+    correct = outcomes(run)
+    # Wrong candidates of the fixture differ, so of three a right answer wins with two votes or by being first.
+    won = [sum(row) >= 2 or (sum(row) == 1 and row[0]) for row in correct.tolist()]
+    assert family.mean[0, 2] == pytest.approx(np.mean(won))
+
+
+def naive_front(points: list[tuple[float, float]]) -> list[bool]:
+    return [not any((x2 < x and y2 >= y) or (x2 <= x and y2 > y) for x2, y2 in points) for x, y in points]
+
+
+def test_pareto_front() -> None:
+    rng = np.random.default_rng(1)
+    points = [(float(x), float(y)) for x, y in rng.integers(0, 6, size=(20, 2))]
+    assert pareto(points) == naive_front(points)
+    assert pareto([*points, (None, 9.0), (0.0, None)])[-2:] == [False, False]
+    assert pareto([(1.0, 5.0), (1.0, 4.0)], lower_is_better=True) == [False, True]

@@ -1,0 +1,165 @@
+"""Each statistic against a naive version of its definition, written out here."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sprint_eval.leaderboards import statistics as s
+
+
+def naive_mcnemar(b: int, c: int) -> float:
+    n = b + c
+    tail = sum(math.comb(n, i) for i in range(min(b, c) + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 0), (6, 0), (3, 9), (9, 3), (40, 41), (10, 90)])
+def test_mcnemar_is_the_binomial_sum(b: int, c: int) -> None:
+    assert float(s.mcnemar_exact(b, c)) == pytest.approx(naive_mcnemar(b, c), rel=1e-9)
+
+
+def test_mcnemar_agrees_with_statsmodels() -> None:
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    for b, c in [(2, 11), (7, 7), (0, 6)]:
+        expected = mcnemar([[5, b], [c, 9]], exact=True).pvalue
+        assert float(s.mcnemar_exact(b, c)) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_is_the_step_down_rule(p_values: list[float]) -> None:
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    expected = [0.0] * len(p_values)
+    worst = 0.0
+    for place, index in enumerate(order):
+        worst = max(worst, min(1.0, (len(p_values) - place) * p_values[index]))
+        expected[index] = worst
+    assert s.holm(p_values) == pytest.approx(expected)
+
+
+def naive_permutation(differences: list[float]) -> float:
+    observed = abs(sum(differences))
+    hits = [
+        abs(sum(sign * value for sign, value in zip(signs, differences, strict=True))) >= observed - 1e-12
+        for signs in itertools.product((1, -1), repeat=len(differences))
+    ]
+    return sum(hits) / len(hits)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-8, 8), min_size=1, max_size=10))
+def test_permutation_enumerates_all_signs(differences: list[int]) -> None:
+    values = [value / 8 for value in differences]
+    assert s.permutation_p(values) == pytest.approx(naive_permutation(values))
+
+
+def test_permutation_on_a_lattice_is_exact() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.integers(-4, 6, size=18) / 4
+    values = values[values != 0]
+    signs = np.array(list(itertools.product((1, -1), repeat=len(values))))
+    expected = np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-9)
+    steps = s._lattice(values)
+    assert steps is not None
+    assert s._lattice_p(steps) == pytest.approx(expected, rel=1e-6)
+
+
+def test_permutation_by_drawing_comes_close_to_enumeration() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(0.2, 1, size=18)
+    signs = np.array(list(itertools.product((1, -1), repeat=18)))
+    expected = np.mean(np.abs(signs @ values) >= abs(values.sum()))
+    assert s._lattice(values) is None
+    assert s.permutation_p(values) == pytest.approx(expected, abs=0.015)
+
+
+def test_permutation_of_zero_differences_is_one() -> None:
+    assert s.permutation_p(np.zeros(30)) == 1.0
+    assert s.permutation_p(np.array([1.0, -1.0] * 20)) == 1.0
+
+
+def test_bootstrap_is_a_resampling_of_questions() -> None:
+    weights = s.bootstrap_weights(7, draws=500)
+    assert weights.shape == (500, 7)
+    assert weights.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert np.array_equal(np.rint(weights * 7), np.rint(weights * 7).clip(0))
+    values = np.arange(14, dtype=np.float32).reshape(2, 7)
+    means = s.bootstrap_means(weights, values)
+    naive = [[sum(w * v for w, v in zip(draw, row, strict=True)) for row in values] for draw in weights]
+    assert means == pytest.approx(np.array(naive), abs=1e-4)
+
+
+def test_interval_is_the_quantile_of_the_draws() -> None:
+    draws = np.random.default_rng(1).normal(size=(1001, 4)).astype(np.float32)
+    low, high = s.percentile_interval(draws.copy())
+    assert low == pytest.approx(np.quantile(draws.astype(float), 0.025, axis=0), abs=1e-6)
+    assert high == pytest.approx(np.quantile(draws.astype(float), 0.975, axis=0), abs=1e-6)
+
+
+def test_interval_agrees_with_scipy() -> None:
+    from scipy.stats import bootstrap
+
+    values = (np.random.default_rng(2).random(60) < 0.3).astype(np.float32)
+    low, high = s.percentile_interval(s.bootstrap_means(s.bootstrap_weights(60), values[None]))
+    expected = bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert (low[0], high[0]) == pytest.approx((expected.low, expected.high), abs=0.018)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 20), (20, 20), (7, 20)])
+def test_exact_interval_is_clopper_pearson(successes: int, n: int) -> None:
+    low, high = s.exact_interval(successes, n)
+
+    def at_least(p: float) -> float:
+        return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(successes, n + 1))
+
+    def at_most(p: float) -> float:
+        return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(successes + 1))
+
+    assert low == 0 if successes == 0 else at_least(low) == pytest.approx(0.025)
+    assert high == 1 if successes == n else at_most(high) == pytest.approx(0.025)
+
+
+def test_detectable_difference_has_the_power_it_promises() -> None:
+    """At the difference it names, a paired z-test on normal data rejects in about 80 % of studies."""
+    rng = np.random.default_rng(4)
+    n, deviation = 400, 0.6
+    size = float(s.detectable_difference(deviation, n))
+    assert size == pytest.approx((1.959964 + 0.841621) * deviation / math.sqrt(n), rel=1e-5)
+    studies = rng.normal(size, deviation, size=(4000, n))
+    z = studies.mean(axis=1) / (studies.std(axis=1, ddof=1) / math.sqrt(n))
+    assert np.mean(np.abs(z) > 1.96) == pytest.approx(0.8, abs=0.03)
+
+
+def test_detectable_difference_is_never_less_than_six_questions() -> None:
+    """Five questions in one direction have p = 0.0625; six have 0.031."""
+    assert naive_mcnemar(5, 0) > 0.05 > naive_mcnemar(6, 0)
+    assert float(s.detectable_difference(0.0, 12)) == pytest.approx(0.5)
+
+
+def test_rank_intervals_count_better_and_worse() -> None:
+    draws = np.array([[0.9, 0.5, 0.5], [0.4, 0.5, 0.6], [0.9, 0.2, 0.1]], dtype=np.float32)
+    best = [[1 + sum(other > mine for other in row) for mine in row] for row in draws]
+    worst = [[sum(other >= mine for other in row) for mine in row] for row in draws]
+    low, high = s.rank_intervals(draws)
+    assert low.tolist() == np.min(best, axis=0).tolist()
+    assert high.tolist() == np.max(worst, axis=0).tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 7), st.randoms(use_true_random=False))
+def test_letters_say_exactly_which_pairs_differ(size: int, random: object) -> None:
+    different = np.zeros((size, size), dtype=bool)
+    for first, second in itertools.combinations(range(size), 2):
+        different[first, second] = different[second, first] = random.random() < 0.4  # type: ignore[attr-defined]
+    letters = s.tied_groups(different)
+    assert all(letters)
+    for first, second in itertools.combinations(range(size), 2):
+        assert bool(set(letters[first]) & set(letters[second])) != bool(different[first, second])
