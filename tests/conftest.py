@@ -44,6 +44,8 @@ def build_tiny_model(model_type: str, seed: int = 0, **overrides: Any) -> Any:
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     config_class = CONFIG_MAPPING[model_type]
+    if model_type == "gemma3":
+        return _build_tiny_gemma3(seed)
     wanted = TINY_SHAPE | TINY_EXTRA.get(model_type, {}) | overrides
     known = set(config_class().to_dict()) | set(config_class.attribute_map)
     known |= set(TINY_EXTRA.get(model_type, {})) | set(overrides)
@@ -55,6 +57,23 @@ def build_tiny_model(model_type: str, seed: int = 0, **overrides: Any) -> Any:
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0.0, 0.3 if "embed" in name or "wte" in name else 0.15)
+    return model
+
+
+def _build_tiny_gemma3(seed: int) -> Any:
+    """The multimodal wrapper, whose text model is nested: its vision half is as small as it can be."""
+    import torch
+    from transformers import AutoModelForImageTextToText, Gemma3Config
+
+    text = TINY_SHAPE | TINY_EXTRA["gemma3_text"]
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Gemma3Config(text_config=text, vision_config=vision | {"image_size": 28, "patch_size": 14})
+    torch.manual_seed(seed)
+    model = AutoModelForImageTextToText.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.model.language_model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0.0, 0.2)
     return model
 
 

@@ -14,7 +14,7 @@ from sprint_eval.errors import HeadError, UnsupportedModelError
 from sprint_eval.heads import HeadSet
 from sprint_eval.masking import HeadMasker
 
-MODEL_TYPES = sorted(set(ARCHITECTURES) - {"gemma3"})
+MODEL_TYPES = sorted(ARCHITECTURES)
 SETS = [HeadSet.parse(text) for text in ("L1H2", "base", "L0H0+L2H3", "L2H1")]
 
 

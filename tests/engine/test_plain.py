@@ -58,7 +58,7 @@ def greedy_one_by_one(model: Any, prompt: tuple[int, ...], limit: int) -> list[i
     return ids[len(prompt) :]
 
 
-@pytest.mark.parametrize("model_type", sorted(set(ARCHITECTURES) - {"gemma3"}))
+@pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
 def test_mixed_batch_decodes_each_row_as_its_cut_model(
     model_type: str, tiny_model: Callable[..., Any]
 ) -> None:
