@@ -126,7 +126,7 @@ class EntropyMeter:
         """
         self._lengths = lengths
         with self._listening():
-            self._model(input_ids=input_ids, use_cache=False, **_few_logits(self._model))
+            self._model(input_ids=input_ids, use_cache=False, **few_logits(self._model))
 
     def result(self) -> np.ndarray:
         """``[heads]``, in the order of ``layout.heads()``.
@@ -218,8 +218,9 @@ def _tapped(base: str) -> Any:
 _TAPPED = {base: _tapped(base) for base in ("eager", "sdpa")}
 
 
-def _few_logits(model: Any) -> dict[str, int]:
-    """Ask for the last position's logits only, where the model's forward can be asked."""
+def few_logits(model: Any, positions: Any = 1) -> dict[str, Any]:
+    """Ask for the logits of these positions only (1: the last), where the model's forward can be asked."""
     import inspect
 
-    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    parameters = inspect.signature(type(model).forward).parameters
+    return {"logits_to_keep": positions} if "logits_to_keep" in parameters else {}

@@ -8,7 +8,7 @@ neuron's activity is spread over tokens.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,7 +126,7 @@ class NeuronMasker:
         self._parts = feed_forwards(model)
 
     @contextlib.contextmanager
-    def silence(self, removed: dict[int, list[int]]) -> Iterator[None]:
+    def silence(self, removed: Mapping[int, Sequence[int]]) -> Iterator[None]:
         """Zero these neurons' outputs, layer → indices."""
         with contextlib.ExitStack() as stack:
             for layer, indices in removed.items():

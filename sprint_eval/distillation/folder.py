@@ -1,0 +1,59 @@
+"""The folder of a run: what it is a run of, and what in it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sprint_eval.errors import DataError, MismatchError
+from sprint_eval.files import read_json, write_json
+
+_CARD = "run.json"
+
+
+class RunFolder:
+    """``run.json`` says what the run is; the same run goes on where it stopped, another is refused."""
+
+    def __init__(self, path: str | Path, rounds: int) -> None:
+        self.path = Path(path)
+        self._rounds = rounds
+
+    def claim(self, card: Mapping[str, Any]) -> bool:
+        """Make the folder this run's; true where the run was here before.
+
+        Raises:
+            MismatchError: it holds another run; names the first field that differs.
+            DataError: it holds other things.
+        """
+        known = self.path / _CARD
+        if known.exists():
+            found = read_json(known, "the run's card")
+            for name in sorted(set(card) | set(found)):
+                if card.get(name) != found.get(name):
+                    raise MismatchError(
+                        f"{self.path} holds another run: its {name} is {found.get(name)!r}, asked for is "
+                        f"{card.get(name)!r}; choose another folder"
+                    )
+            return True
+        if self.path.exists() and any(self.path.iterdir()):
+            raise DataError(f"{self.path} is not empty and holds no run; choose another folder")
+        write_json(known, dict(card))
+        return False
+
+    def round(self, number: int) -> Path:
+        """Checkpoint of a round's student, from 1; the last round's is the run's ``student``."""
+        return self.path / ("student" if number == self._rounds else f"round-{number}")
+
+    @property
+    def teacher(self) -> Path:
+        return self.path / "teacher"
+
+    def facts(self, name: str) -> dict[str, Any] | None:
+        """What was written down of a finished phase; ``None`` where it is not finished."""
+        path = self.path / f"{name}.json"
+        return read_json(path, "a phase's facts") if path.exists() else None
+
+    def write_facts(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write down that a phase is finished, and what it cost."""
+        write_json(self.path / f"{name}.json", dict(values))

@@ -1,0 +1,209 @@
+"""DPKD as a whole: teach, prune and distil round by round, cut, report."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sprint_eval.architectures import attention_layout
+from sprint_eval.distillation.config import DistillConfig
+from sprint_eval.distillation.data import TrainingText, collate
+from sprint_eval.distillation.folder import RunFolder
+from sprint_eval.distillation.losses import task_loss
+from sprint_eval.distillation.pruner import Pruned, Pruner
+from sprint_eval.distillation.scoring import Scorer
+from sprint_eval.distillation.state import remove_states
+from sprint_eval.distillation.trainer import PhaseTrainer, Teacher, phase_steps
+from sprint_eval.errors import MismatchError
+from sprint_eval.heads import Head, HeadSet
+from sprint_eval.pruning.checkpoint import load_pruned, save_pruned, write_folder
+from sprint_eval.pruning.cost import cost_of, training_flops
+from sprint_eval.pruning.dense import dense_model
+from sprint_eval.pruning.entropy import few_logits
+from sprint_eval.pruning.neurons import neuron_widths
+from sprint_eval.pruning.removed import Removed
+from sprint_eval.pruning.schedule import check_ratio
+from sprint_eval.pruning.surgery import check_cuttable, cut
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """One run, ready to go.
+
+    Attributes:
+        accelerator: of ``accelerate``.
+        folder: where everything goes.
+        config: how it trains and prunes.
+        model: the model to begin with, in float32.
+        tokenizer: its tokenizer.
+        texts: what it is trained on.
+        held_out: texts of the same kind for perplexities; may be empty.
+        outcomes: an outcome matrix, for the causal score.
+    """
+
+    accelerator: Any
+    folder: RunFolder
+    config: DistillConfig
+    model: Any
+    tokenizer: Any
+    texts: Sequence[TrainingText]
+    held_out: Sequence[TrainingText] = ()
+    outcomes: Any = None
+
+    def check(self) -> None:
+        """Refuse, before anything is trained, what could not be cut in the end."""
+        check_cuttable(self.model)
+        check_ratio(self.config.prune.ratio, attention_layout(self.model).heads, self.config.prune.floor)
+        if self.config.prune.ffn_ratio:
+            neuron_widths(self.model)
+
+    def teach(self) -> None:
+        """Fine-tune the first teacher, unless that is done or not wanted; ``model`` is the teacher then."""
+        settings = self.config.teach
+        if settings is None:
+            return
+        if self.folder.facts("teacher") is None:
+            trainer = PhaseTrainer(
+                self.accelerator, self.model, self.texts, settings, self.folder.path, "teacher-training"
+            )
+            result = trainer.run()
+            facts = {
+                "phase": "teacher",
+                **dataclasses.asdict(result),
+                "flops": training_flops(cost_of(self.model).parameters, result.tokens),
+                "held_out_perplexity": perplexity(self.model, self.held_out),
+            }
+            self._finish(self.folder.teacher, self.model, "teacher", "teacher-training", facts)
+        self.model = _load(self.folder.teacher, cut_model=False)
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """Every round, each from the folder of the one before; their facts."""
+        facts = []
+        for number in range(1, self.config.prune.rounds + 1):
+            name = f"round-{number}"
+            if self.folder.facts(name) is None:
+                self._round(number, name)
+            facts.append(self.folder.facts(name) or {})
+        return facts
+
+    def _round(self, number: int, name: str) -> None:
+        teacher, pruned = self._teacher_of(number)
+        student = copy.deepcopy(teacher.model)
+        config = self.config
+        scorer = Scorer(config.prune, self.texts[: config.prune.calibration], self.outcomes)
+        steps = phase_steps(len(self.texts), config.distill) if config.train else 0
+        pruner = Pruner(config.prune, scorer, student, pruned, number, steps)
+        facts: dict[str, Any] = {"phase": name, "ratio": config.prune.bounds(number)[1]}
+        if config.train:
+            trainer = PhaseTrainer(
+                self.accelerator, student, self.texts, config.distill, self.folder.path,
+                f"{name}-training", teacher if config.distill.distill_weight else None, pruner,
+            )  # fmt: skip
+            result = trainer.run()
+            taught = result.tokens if config.distill.distill_weight else 0
+            parameters = cost_of(student).parameters
+            facts |= dataclasses.asdict(result)
+            facts["flops"] = training_flops(parameters, result.tokens, taught, scorer.tokens)
+        else:
+            student.to(self.accelerator.device)
+            pruner.advance(1, student, self.accelerator)
+            facts["flops"] = training_flops(cost_of(student).parameters, 0, 0, scorer.tokens)
+        facts["scored_tokens"] = scorer.tokens
+        with pruner.pruned.masking(student):
+            facts["held_out_perplexity"] = perplexity(student, self.held_out)
+        cut(
+            student, pruner.pruned.heads, pruner.pruned.neurons or None,
+            allow_empty_layers=config.prune.floor == 0,
+        )  # fmt: skip
+        facts["removed_heads"] = str(Removed.of_config(student.config).heads)
+        facts["cost"] = cost_of(student).to_dict()
+        self._finish(self.folder.round(number), student, name, f"{name}-training", facts)
+
+    def _teacher_of(self, number: int) -> tuple[Teacher, Pruned]:
+        """The teacher of a round: the first one, or the student before, at full width with its masks."""
+        if number == 1:
+            return Teacher(self.model), Pruned()
+        before = load_pruned(self.folder.round(number - 1), dtype=torch.float32)
+        pruned = _masks_of(before)
+        return Teacher(dense_model(before), pruned), pruned
+
+    def _finish(self, target: Path, model: Any, name: str, phase: str, facts: dict[str, Any]) -> None:
+        """Write the phase's model, then that it is finished, then drop its checkpoints."""
+        if self.accelerator.is_main_process:
+            if target.exists():  # killed between the model and its facts
+                _LOGGER.info("%s was written already", target)
+            elif name == "teacher":
+                write_folder(model, target, self.tokenizer)
+            else:
+                save_pruned(model, target, self.tokenizer)
+            self.folder.write_facts(name, facts)
+            remove_states(self.folder.path / f"{phase}.state")
+        self.accelerator.wait_for_everyone()
+
+
+def check_same_kind(model: Any, teacher: Any, tokenizer: Any, teacher_tokenizer: Any) -> None:
+    """Refuse a teacher that a student cannot be cut from.
+
+    Raises:
+        MismatchError: another architecture or shape, or tokenizers that differ.
+    """
+    for name in ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size"):
+        mine, theirs = (
+            getattr(m.config if name == "model_type" else m.config.get_text_config(), name, None)
+            for m in (model, teacher)
+        )
+        if mine != theirs:
+            raise MismatchError(
+                f"the teacher's {name} is {theirs}, the model's is {mine}: a student is cut from its teacher"
+            )
+    if tokenizer.get_vocab() != teacher_tokenizer.get_vocab():
+        raise MismatchError("the tokenizers of model and teacher differ; their logits could not be compared")
+
+
+@torch.no_grad()
+def perplexity(model: Any, texts: Sequence[TrainingText], rows: int = 16) -> float | None:
+    """exp of the mean negative log-likelihood of the answers' tokens; ``None`` without texts."""
+    if not texts:
+        return None
+    total, count = 0.0, 0
+    training = model.training
+    model.eval()
+    for start in range(0, len(texts), rows):
+        batch = collate(texts[start : start + rows]).to(model.device)
+        wanted = few_logits(model, batch.positions)
+        logits = model(input_ids=batch.input_ids, use_cache=False, **wanted).logits
+        term = task_loss(logits if wanted else logits[:, batch.positions], batch.labels)
+        total, count = total + float(term.total), count + term.count
+    model.train(training)
+    return math.exp(total / max(count, 1))
+
+
+def _load(folder: Path, cut_model: bool) -> Any:
+    if cut_model:
+        return load_pruned(folder, dtype=torch.float32)
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def _masks_of(cut_model: Any) -> Pruned:
+    """What a cut model has lost, as masks on its full-size form: there, lost neurons stand last."""
+    removed = Removed.of_config(cut_model.config)
+    neurons = {}
+    if any(removed.neurons.values()):
+        widths = neuron_widths(cut_model)
+        neurons = {
+            layer: tuple(range(widths[layer], widths[layer] + count))
+            for layer, count in removed.neurons.items()
+        }
+    return Pruned(HeadSet(tuple(Head(h.layer, h.head) for h in removed.heads)), neurons)
