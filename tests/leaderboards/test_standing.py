@@ -117,7 +117,7 @@ def test_majority_is_what_the_first_k_say(tmp_path: Path) -> None:
     write_run(tmp_path, run)
     family = make_board([tmp_path]).standings[0].families["maj"]
     correct = outcomes(run)
-    # Wrong candidates of the fixture differ, so of three a right answer wins with two votes or by being first.
+    # The wrong candidates differ, so of three a right answer wins with two votes or by being first.
     won = [sum(row) >= 2 or (sum(row) == 1 and row[0]) for row in correct.tolist()]
     assert family.mean[0, 2] == pytest.approx(np.mean(won))
 

@@ -1,0 +1,447 @@
+"""The page in a real browser, opened from disk: what a reader does, and what hostile texts can't."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browser import open_browser
+from synthetic import FakeRun, five_methods, outcomes, write_run
+
+from sprint_eval.leaderboards.build import build
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
+    if os.environ.get("CI"):
+        pytest.fail("Chromium and its driver are needed in CI: apt-get install chromium chromium-driver")
+    pytest.skip("no Chromium: apt-get install chromium chromium-driver", allow_module_level=True)
+
+HOSTILE = (
+    "<script>window.hacked=1</script><img src=x onerror='window.hacked=2'></textarea></script>"
+    "<a href='javascript:window.hacked=3'>x</a> $\\text{<img src=x onerror=window.hacked=4>}$ "
+    "<svg onload=window.hacked=5> \u2028 `${window.hacked=6}` </title> -->"
+)
+PAIRS = "#view=pairs"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    with open_browser() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("site")
+    five_methods(folder / "results", questions=60)
+    build([folder / "results"], folder / "out", reference="hf greedy", plots=False, instances=False)
+    return (folder / "out" / "index.html").as_uri()
+
+
+def visit(browser: Chrome, url: str, wanted: str = "main *") -> None:
+    """Load afresh: a change of the hash alone would keep the page."""
+    browser.get("about:blank")
+    browser.get(url)
+    wait(browser, wanted)
+
+
+def wait(browser: Chrome, css: str, seconds: float = 10.0) -> Any:
+    """The first element that fits, once it is there."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = browser.find_elements("css selector", css)
+        if found:
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError(f"{css} did not come; console: {browser.get_log('browser')}")
+
+
+def click(browser: Chrome, css: str) -> None:
+    """Click an element, scrolled into view."""
+    element = wait(browser, css)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    element.click()
+
+
+def texts(browser: Chrome, css: str) -> list[str]:
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent.trim())", css
+    )
+
+
+def names(browser: Chrome) -> list[str]:
+    return texts(browser, "tbody .name .method")
+
+
+def state(browser: Chrome) -> str:
+    return browser.current_url.partition("#")[2]
+
+
+def quiet(browser: Chrome) -> None:
+    """Nothing was reported on the console, neither errors nor breaches of the policy."""
+    assert browser.get_log("browser") == []
+
+
+def test_ranking_shows_the_board_s_order(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    assert len(names(browser)) == 5
+    scores = [float(text) for text in texts(browser, "td.strong")]
+    assert scores == sorted(scores, reverse=True)
+    assert len(texts(browser, "td.plot svg")) == 5
+    assert "hf greedy" in texts(browser, "tr.reference")[0]
+    quiet(browser)
+
+
+def test_sorting_by_a_column_both_ways(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    click(browser, "#sort-method")
+    assert names(browser) == sorted(names(browser), key=str.lower)
+    assert browser.find_element("css selector", "th[aria-sort=ascending]").text.startswith("Method")
+    click(browser, "#sort-method")
+    assert names(browser) == sorted(names(browser), key=str.lower, reverse=True)
+    click(browser, "#sort-decode_seconds")
+    silent = {"hf T=0.6", "hf greedy"}
+    assert set(names(browser)[-2:]) == silent, "unknown comes last"
+    click(browser, "#sort-decode_seconds")
+    assert set(names(browser)[-2:]) == silent
+    quiet(browser)
+
+
+def test_search_filters_and_keeps_the_focus(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    field = wait(browser, "#find")
+    field.click()
+    for letter in "hf gr":
+        browser.switch_to.active_element.send_keys(letter)
+    assert browser.switch_to.active_element.get_attribute("value") == "hf gr"
+    assert names(browser) == ["hf greedy"]
+    for letter in "zz":
+        browser.switch_to.active_element.send_keys(letter)
+    assert "No method is left" in wait(browser, ".empty").text
+
+
+def test_methods_are_picked(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    click(browser, "#methods-summary")
+    boxes = browser.find_elements("css selector", "#methods input")
+    assert all(box.is_selected() for box in boxes)
+    click(browser, "#methods li:nth-child(1) label")
+    assert len(names(browser)) == 4
+    assert wait(browser, "#methods").get_attribute("open") is not None
+    click(browser, "#pick-none")
+    assert names(browser) == []
+    click(browser, "#methods li:nth-child(2) label")
+    assert len(names(browser)) == 1
+    click(browser, "#pick-all")
+    assert len(names(browser)) == 5
+
+
+def test_score_and_k(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    click(browser, "#k-1")
+    assert texts(browser, "#sort-score") == ["pass@1"]
+    click(browser, "#Score-maj")
+    assert texts(browser, "#sort-score") == ["maj@1"]
+    assert "k=1" in state(browser)
+
+
+def test_a_link_shows_another_reader_the_same(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    click(browser, "#k-2")
+    click(browser, "#sort-method")
+    wait(browser, "#find").send_keys("h")
+    before, link = names(browser), browser.current_url
+    visit(browser, link, "table.ranking")
+    assert names(browser) == before
+    assert texts(browser, "#sort-score") == ["pass@2"]
+    assert wait(browser, "#find").get_attribute("value") == "h"
+    visit(browser, site + "#view=nonsense&k=99&t=zz&sort=<b>&constructor=1", "table.ranking")
+    assert len(names(browser)) == 5
+    quiet(browser)
+
+
+def test_curves_and_cost_are_drawn(browser: Chrome, site: str) -> None:
+    visit(browser, site + "#view=curves", "svg.chart")
+    assert len(texts(browser, ".curve")) == 5
+    assert len(texts(browser, ".chart .end")) == 5
+    click(browser, "#tab-cost")
+    wait(browser, ".dot")
+    assert len(texts(browser, ".dot")) == 3
+    assert "hf greedy" in texts(browser, ".legend")[0], "runs that state no tokens are named"
+    front = browser.find_element("css selector", ".front").get_attribute("d")
+    click(browser, "#Axis-1")
+    assert browser.find_element("css selector", ".front").get_attribute("d") != front
+    quiet(browser)
+
+
+def test_pairs_say_how_sure(browser: Chrome, site: str) -> None:
+    visit(browser, site + PAIRS, "table.matrix")
+    assert len(texts(browser, ".matrix td button")) == 20
+    click(browser, "#pair-0-4")
+    wait(browser, "#pair-0-4[aria-pressed=true]")
+    facts = dict(zip(texts(browser, ".details dt"), texts(browser, ".details dd"), strict=True))
+    assert (
+        float(facts["p after Holm's correction"].split()[0]) < 0.05
+        or "×" in facts["p after Holm's correction"]
+    )
+    mirrored = texts(browser, "#pair-0-4")[0].replace("+", "−")
+    assert texts(browser, "#pair-4-0")[0] == mirrored
+    quiet(browser)
+
+
+def test_questions_where_two_differ(browser: Chrome, site: str) -> None:
+    visit(browser, site + PAIRS, "table.matrix")
+    click(browser, "#pair-0-1")
+    wait(browser, "#pair-0-1[aria-pressed=true]")
+    facts = dict(zip(texts(browser, ".details dt"), texts(browser, ".details dd"), strict=True))
+    only = sum(int(value) for name, value in facts.items() if name.startswith("Only"))
+    click(browser, "#differ")
+    status = wait(browser, "#found").text
+    assert status.startswith(f"{only} of 60 questions on which")
+    assert len(texts(browser, ".questions li")) == only
+
+
+def test_drill_down_to_the_candidates(browser: Chrome, site: str) -> None:
+    visit(browser, site + "#view=questions", ".questions li")
+    click(browser, ".questions li:nth-child(3) a")
+    wait(browser, ".candidate")
+    assert texts(browser, ".gold b")[0].isdigit()
+    assert len(texts(browser, ".answer")) == 3
+    assert len(texts(browser, ".answer:nth-child(1) .candidate")) == 4
+    assert texts(browser, ".heads")[0].startswith("L")
+    assert browser.find_elements("css selector", ".candidate math mfrac"), "LaTeX is shown as MathML"
+    right = len(texts(browser, ".answer:nth-child(1) .verdict.yes"))
+    assert texts(browser, ".answer:nth-child(1) h3 .muted") == [f"{right} of 4 right"]
+    first = texts(browser, ".question .ask")
+    click(browser, "#next")
+    wait(browser, ".candidate")
+    assert texts(browser, ".question .ask") != first
+    browser.find_element("css selector", "body").send_keys("\ue012")  # left arrow
+    time.sleep(0.3)
+    assert texts(browser, ".question .ask") == first
+    click(browser, ".chip[aria-pressed=false]")
+    wait(browser, ".answer:nth-child(4)")
+    browser.back()
+    quiet(browser)
+
+
+def test_keyboard_reaches_tabs_and_sorting(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    browser.execute_script("document.getElementById('tab-curves').focus()")
+    browser.switch_to.active_element.send_keys("\n")
+    wait(browser, "svg.chart")
+    assert browser.switch_to.active_element.get_attribute("id") == "tab-curves"
+    visit(browser, site, "table.ranking")
+    browser.execute_script("document.getElementById('sort-k1').focus()")
+    browser.switch_to.active_element.send_keys("\n")
+    assert "sort=k1" in state(browser)
+    assert browser.switch_to.active_element.get_attribute("id") == "sort-k1"
+
+
+def test_phone_width_has_no_sideways_scrolling(browser: Chrome, site: str) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 375, "height": 740, "deviceScaleFactor": 2, "mobile": True},
+    )
+    try:
+        for view in ("ranking", "curves", "cost", "pairs", "questions", "runs", "questions&question=1"):
+            visit(browser, f"{site}#view={view}", "main .controls, main .steps")
+            time.sleep(0.1)
+            width = browser.execute_script("return document.documentElement.scrollWidth")
+            assert width <= 375, view
+        visit(browser, site, "table.ranking")
+        assert len(names(browser)) == 5
+        assert wait(browser, "td.plot").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_have_contrast(browser: Chrome, site: str, scheme: str) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    try:
+        visit(browser, site, "table.ranking")
+        ratios = browser.execute_script(CONTRAST)
+        assert ratios
+        assert min(ratios.values()) >= 4.5, ratios
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+CONTRAST = """
+const canvas = document.createElement("canvas").getContext("2d");
+const light = (text) => {
+  canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+  const parts = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+};
+const paper = light(getComputedStyle(document.documentElement).backgroundColor);
+const ratios = {};
+for (const css of [".verdict", ".muted", "tbody .name", "td.numeric", "thead th", ".tabs a"]) {
+  const ink = light(getComputedStyle(document.querySelector(css)).color);
+  ratios[css] = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+}
+return ratios;
+"""
+
+
+def test_hostile_texts_do_nothing(browser: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import synthetic
+
+    plain = synthetic.question
+
+    def hostile_question(index: int) -> dict[str, str]:
+        hostile = {"question": HOSTILE, "answer": HOSTILE} if index == 0 else {}
+        return plain(index) | hostile
+
+    monkeypatch.setattr(synthetic, "question", hostile_question)
+    monkeypatch.setattr(synthetic, "SUBJECTS", (HOSTILE, "calm"))
+    run = FakeRun(HOSTILE, f"pretrained={HOSTILE}", {"pool": [HOSTILE]}, questions=4, n=2, heads=[HOSTILE])
+    correct = outcomes(run)
+    assert correct.shape == (4, 2)
+    original = synthetic.rows
+
+    def hostile_rows(*arguments: Any) -> list[dict[str, Any]]:
+        made = original(*arguments)
+        for row in made:
+            for candidate in row["candidates"]:
+                candidate |= {"extracted": HOSTILE, "status": HOSTILE}
+        return made
+
+    monkeypatch.setattr(synthetic, "rows", hostile_rows)
+    monkeypatch.setattr(synthetic, "int", lambda text: 1, raising=False)
+    write_run(tmp_path / "results", run, dict.fromkeys(((q, k) for q in range(4) for k in range(2)), HOSTILE))
+    write_run(tmp_path / "results", FakeRun(questions=4, n=2, date=run.date + 1))
+    build([tmp_path / "results"], tmp_path / "out", title=HOSTILE, plots=False)
+    url = (tmp_path / "out" / "index.html").as_uri()
+    for view in ("ranking", "curves", "cost", "pairs", "questions", "runs", "overview"):
+        visit(browser, f"{url}#view={view}&find=", "main *")
+        time.sleep(0.15)
+        safe(browser)
+    for question in range(4):
+        visit(browser, f"{url}#view=questions&question={question}", ".candidate")
+        safe(browser)
+    assert any("onerror" in text for text in texts(browser, ".candidate .text")), "the text itself is shown"
+
+
+def safe(browser: Chrome) -> None:
+    """No script of a text has run, and no element was made of it."""
+    assert browser.execute_script("return window.hacked") is None
+    made = "img, iframe, textarea, main script, a[href^=javascript], [onerror], [onload]"
+    assert browser.find_elements("css selector", made) == []
+    quiet(browser)
+
+
+def test_policy_stops_what_is_injected(browser: Chrome, site: str) -> None:
+    """Were a text to become markup after all, the policy would still keep it from running."""
+    visit(browser, site, "table.ranking")
+    browser.execute_script(
+        """
+        const box = document.createElement("div");
+        const script = document.createElement("script");
+        document.body.append(box);
+        const tries = [
+          () => { box.setAttribute("onclick", "window.hacked=1"); box.click(); },
+          () => { script.textContent = "window.hacked=2"; document.body.append(script); },
+          () => { box.innerHTML = "<img src=x onerror='window.hacked=3'>"; },
+          () => { eval("window.hacked=4"); },
+          () => { location.href = "javascript:window.hacked=5"; },
+        ];
+        // The driver's own scripts are let through; what they leave to a timer is not.
+        for (const attempt of tries) {
+          setTimeout(() => { try { attempt(); } catch (error) { /* refused at once */ } });
+        }
+        """
+    )
+    time.sleep(0.2)
+    assert browser.execute_script("return window.hacked") is None
+    browser.get_log("browser")
+
+
+def test_a_missing_part_is_said(browser: Chrome, tmp_path: Path) -> None:
+    five_methods(tmp_path / "results", questions=5)
+    build([tmp_path / "results"], tmp_path / "out", plots=False, instances=False)
+    shutil.rmtree(tmp_path / "out" / "data")
+    visit(browser, (tmp_path / "out" / "index.html").as_uri() + PAIRS, "[role=alert]")
+    assert "is missing" in wait(browser, "[role=alert]").text
+    browser.get_log("browser")
+
+
+def test_several_tables_have_an_overview(browser: Chrome, tmp_path: Path) -> None:
+    five_methods(tmp_path / "results", questions=5)
+    for index, model in enumerate(("hf", "vllm")):
+        write_run(
+            tmp_path / "results", FakeRun(model, questions=8, task="asdiv_pass_at_n", date=1.7e9 + index)
+        )
+    build([tmp_path / "results"], tmp_path / "out", plots=False, instances=False)
+    visit(browser, (tmp_path / "out" / "index.html").as_uri(), "table.overview")
+    assert len(texts(browser, ".overview thead th")) == 3
+    assert len(texts(browser, ".overview tbody tr")) == 6
+    click(browser, ".overview thead a")
+    assert len(names(browser)) == 2
+    quiet(browser)
+
+
+@pytest.mark.parametrize(
+    ("source", "tags"),
+    [
+        (r"\frac12", ["mfrac", "mn", "mn"]),
+        (r"\sqrt[3]{x^2}", ["mroot", "msup", "mi", "mn", "mn"]),
+        (r"x_1^{2}", ["msubsup", "mi", "mn", "mn"]),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", ["mtable"]),
+        (r"\left(\frac{a}{b}\right)", ["mfrac", "mo"]),
+        (r"\sum_{i=1}^{n} i", ["munderover"]),
+        (r"\boxed{\text{no <b>}}", ["mtext"]),
+    ],
+)
+def test_latex_becomes_mathml(browser: Chrome, site: str, source: str, tags: list[str]) -> None:
+    if "table.ranking" not in browser.page_source:
+        visit(browser, site, "table.ranking")
+    found = browser.execute_script(
+        "return [...SE.math(arguments[0], false).querySelectorAll('*')].map((e) => e.tagName)", source
+    )
+    assert set(tags) <= set(found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        r"\unknown{x}",
+        "{" * 3000,
+        "{" * 200 + "}" * 200,
+        r"\frac{1}",
+        r"\begin{pmatrix}1",
+        "x_",
+        r"\left(",
+        "a}b",
+        r"\begin{foo}\end{foo}",
+    ],
+)
+def test_latex_that_is_not_understood_stays_text(browser: Chrome, site: str, source: str) -> None:
+    if "table.ranking" not in browser.page_source:
+        visit(browser, site, "table.ranking")
+    assert browser.execute_script("return SE.math(arguments[0], false)", source) is None
+    shown = browser.execute_script("return SE.prose('a $' + arguments[0] + '$ b').join('')", source)
+    assert shown == f"a ${source}$ b"
+
+
+def test_money_is_no_formula(browser: Chrome, site: str) -> None:
+    visit(browser, site, "table.ranking")
+    for text in (
+        "He has $5 and she has $7.",
+        "From $3 to $12, or $5-$10.",
+        "It costs $2.50 per pen, so $5 for two pens and $7",
+    ):
+        assert browser.execute_script("return SE.prose(arguments[0]).length", text) == 1, text
+    assert json.dumps(browser.execute_script("return SE.prose('so $x=5$ and $7').length")) == "3"
