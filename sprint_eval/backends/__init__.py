@@ -1,5 +1,5 @@
 """Who decodes: one interface over the built-in engine, plain generation, and serving engines."""
 
-from sprint_eval.backends.base import Backend, check_engine_name, local_backend
+from sprint_eval.backends.base import SERVED_ENGINES, Backend, check_engine_name, local_backend
 
-__all__ = ["Backend", "check_engine_name", "local_backend"]
+__all__ = ["SERVED_ENGINES", "Backend", "check_engine_name", "local_backend"]

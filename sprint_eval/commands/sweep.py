@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dtype", default="auto", help="float32, bfloat16, … (default: the checkpoint's)")
     add("--device", help="cpu, cuda, cuda:1, … (default: this process's)")
     add("--batch-size", type=int, metavar="B", help="rows of a batch (default: the engine's choice)")
-    add("--engine", default="sprint", help="who decodes: sprint (default) or plain")
+    add("--engine", default="sprint", help="who decodes: sprint (default), plain, vllm, openai")
     add(
         "--cells-at-once",
         type=int,

@@ -33,7 +33,8 @@ class SweepConfig:
         system_instruction, fewshot_as_multiturn, gen_kwargs: as lm-eval's options.
         model_args: further arguments of ``--model hf``.
         dtype, device, batch_size: as lm-eval's.
-        engine: who decodes: ``"sprint"`` or ``"plain"``.
+        engine: who decodes: ``"sprint"``, ``"plain"``, ``"vllm"`` or ``"openai"``; the latter two
+            take arguments of their own in ``model_args``.
         cells_at_once: answers decoded before they are graded and written: what a kill can cost.
     """
 

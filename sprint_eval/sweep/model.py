@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sprint_eval.architectures import attention_layout
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sprint_eval.backends import Backend
 
 
+_OWN_OPTIONS = {"pretrained", "dtype", "device", "batch_size"}
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model with lm-eval's own way of tokenizing and templating for it.
@@ -27,6 +30,7 @@ class LoadedModel:
         lm: lm-eval's ``hf`` around the model.
         backend: who decodes.
         fingerprint, layout, dtype: facts of the model.
+        facts: more of them, for the manifest.
     """
 
     lm: HFLM
@@ -34,18 +38,25 @@ class LoadedModel:
     fingerprint: str
     layout: HeadLayout
     dtype: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def load_model(config: SweepConfig) -> LoadedModel:
-    """Load the model on this process's device.
+    """Load the model on this process's device, or reach the engine that holds it.
 
     Raises:
         DataError: the model cannot be loaded.
         UnsupportedModelError: its architecture or its generation settings cannot be decoded here.
     """
-    from sprint_eval.backends import check_engine_name
+    from sprint_eval.backends import SERVED_ENGINES, check_engine_name
 
     check_engine_name(config.engine)
+    if twice := _OWN_OPTIONS & set(config.model_args):
+        raise ArgumentError(f"--model-args names {sorted(twice)[0]}, which has an option of its own")
+    if config.engine in SERVED_ENGINES:
+        from sprint_eval.sweep.served import load_served
+
+        return load_served(config)
     lm = _hflm(config)
     layout = attention_layout(lm.model).heads
     config.head_pool(layout)
@@ -56,9 +67,6 @@ def load_model(config: SweepConfig) -> LoadedModel:
 def _hflm(config: SweepConfig) -> HFLM:
     from lm_eval.models.huggingface import HFLM
 
-    own = {"pretrained", "dtype", "device", "batch_size"}
-    if twice := own & set(config.model_args):
-        raise ArgumentError(f"--model-args names {sorted(twice)[0]}, which has an option of its own")
     path = resolve_model_path(config.model)
     try:
         return HFLM(

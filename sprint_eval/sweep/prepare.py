@@ -154,7 +154,7 @@ def _manifest(config: SweepConfig, model: LoadedModel, task: Any, settings: Gene
         generation={**settings.as_dict(), "think_end_token": model.lm.think_end_token},
         pool=tuple(config.head_pool(model.layout).names()),
         grader_version=GRADER_VERSION,
-        facts=_facts(config),
+        facts=_facts(config) | model.facts,
     )
 
 
