@@ -40,17 +40,20 @@ def costs_of(row: Row) -> dict[str, float | None]:
     counters = info.get("counters")
     counters = counters if isinstance(counters, dict) else {}
     alone = header.tasks_in_run == 1
+    # Answers that an earlier run had decoded cost no time here: the clock says nothing of the method.
+    timed = alone and not _number(counters, "from_store")
     tokens = _number(counters, "generated_tokens") if alone else None
     sampled = row.run.sampled
     if tokens is None and sampled is not None and sampled.tokens is not None and not row.deterministic:
         tokens = float(sampled.tokens)
     return {
-        "decode_seconds": _number(counters, "decode_seconds") if alone else None,
-        "total_seconds": header.total_seconds if alone else None,
+        "decode_seconds": _number(counters, "decode_seconds") if timed else None,
+        "total_seconds": header.total_seconds if timed else None,
         "generated_tokens": tokens,
         "forwards": _number(counters, "forwards") if alone else None,
         "parameters": _number(info, "model_num_parameters"),
-        "peak_memory_bytes": _number(counters, "peak_memory_bytes"),
+        # An engine that cannot measure its memory counts 0.
+        "peak_memory_bytes": _number(counters, "peak_memory_bytes") or None,
     }
 
 

@@ -142,7 +142,7 @@ def _record(
             "source_organization_name": "unknown",
             "evaluator_relationship": "other",
         },
-        "eval_library": {"name": "lm_eval", "version": _harness_version(header.info)},
+        "eval_library": {"name": "lm_eval", "version": header.harness or "unknown"},
         "model_info": {
             "name": f"{row.method.model or 'unknown'} with {row.name}",
             "id": model_id,
@@ -160,11 +160,6 @@ def _record(
     if iso(header.date):
         record["evaluation_timestamp"] = iso(header.date)
     return record
-
-
-def _harness_version(info: dict[str, Any]) -> str:
-    version = info.get("lm_eval_version")
-    return version if isinstance(version, str) else "unknown"
 
 
 def _results(board: Board, standing: Standing, index: int, identity: str) -> Iterator[dict[str, Any]]:

@@ -38,6 +38,9 @@ class RunHeader:
         info: what ``get_model_info()`` added to the run's config.
         generation: the task's effective generation settings.
         metrics: ``(metric, filter) -> value`` as lm-eval aggregated it; ``stderrs`` likewise.
+        dataset: the hub's data set, where the questions come from there.
+        grader: version of the grader, for tasks that say it.
+        harness: version of lm-eval.
         tasks_in_run: how many tasks share the run's clock and counters.
     """
 
@@ -65,6 +68,8 @@ class RunHeader:
     total_seconds: float | None
     tasks_in_run: int
     dataset: str | None = None
+    grader: str | None = None
+    harness: str | None = None
 
 
 @dataclass

@@ -110,6 +110,8 @@ def _header(path: Path, record: dict[str, Any], task: str, tasks: int, found: Fo
         total_seconds=_seconds(record.get("total_evaluation_time_seconds")),
         tasks_in_run=tasks,
         dataset=_dataset(settings),
+        grader=_own(settings, "grader_version"),
+        harness=text_or_none(record.get("lm_eval_version"), "lm_eval_version"),
     )
 
 
@@ -168,7 +170,15 @@ def _seconds(value: object) -> float | None:
     return seconds if seconds is None or seconds >= 0 else None
 
 
+def _own(settings: dict[str, Any], name: str) -> str | None:
+    """What one of our tasks says of itself in its metadata."""
+    value = mapping(settings.get("metadata"), "metadata").get(name)
+    return None if value is None else clean(str(value))[:80]
+
+
 def _dataset(settings: dict[str, Any]) -> str | None:
+    if _own(settings, "data_source") not in (None, "hub"):
+        return None  # the same task on files of one's own is not the hub's data set
     path = settings.get("dataset_path")
     return clean(path) if isinstance(path, str) and path else None
 

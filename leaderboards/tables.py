@@ -122,6 +122,7 @@ def _settings(run: Run) -> dict[str, str]:
         "score": run.score,
         "filter": run.filter,
         "task version": header.version or "unknown",
+        "grader": header.grader or "the task's own",
         "few-shot examples": _said(header.num_fewshot),
         "chat template": _short(header.chat_template),
         "system prompt": _short(header.system_prompt),

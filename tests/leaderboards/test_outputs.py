@@ -1,0 +1,245 @@
+"""Every file that a build writes, read back by what others read it with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import TASK, FakeRun, five_methods, outcomes, write_run
+
+from sprint_eval.cli import main
+from sprint_eval.leaderboards.board import Board, make_board
+from sprint_eval.leaderboards.build import build, watch
+from sprint_eval.leaderboards.latex import document
+from sprint_eval.leaderboards.reader import Cache, read_runs
+from sprint_eval.leaderboards.tabular import write_csv
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    five_methods(folder / "results", questions=30)
+    record = min((folder / "results").rglob("results_*"))
+    changed = json.loads(record.read_text(encoding="utf-8"))
+    changed["configs"][TASK]["dataset_path"] = "openai/gsm8k"
+    record.write_text(json.dumps(changed), encoding="utf-8")
+    build([folder / "results"], folder / "out", reference="hf greedy")
+    return folder / "out"
+
+
+def test_parquet_and_csv_hold_the_same(out: Path) -> None:
+    import pyarrow.parquet as pq
+
+    for name in ("leaderboard", "pairs"):
+        rows = pq.read_table(out / f"{name}.parquet").to_pylist()
+        if name == "pairs":
+            rows = [row for row in rows if row["score"] == "pass@4"]
+        with (out / f"{name}.csv").open(encoding="utf-8", newline="") as handle:
+            cells = list(csv.DictReader(handle))
+        assert len(rows) == len(cells) > 0
+        for row, cell in zip(rows, cells, strict=True):
+            assert list(row) == list(cell)
+            for key, value in row.items():
+                if isinstance(value, float):
+                    assert float(cell[key]) == pytest.approx(value)
+                else:
+                    assert cell[key] == ("" if value is None else str(value))
+
+
+def test_outcomes_are_those_of_the_samples(out: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(out / "outcomes.parquet").to_pylist()
+    assert len(table) == 5 * 30
+    router = [row for row in table if row["method_id"].startswith("sprint-router")]
+    correct = outcomes(FakeRun(skill=0.45, seed=5, questions=30))
+    assert sum(row["right"] for row in router) == correct.sum()
+    assert sum(row["first_right"] == 1 for row in router) == correct[:, 0].sum()
+
+
+def test_json_is_whole(out: Path) -> None:
+    board = json.loads((out / "leaderboard.json").read_text(encoding="utf-8"))
+    assert board["schema"] == 1
+    assert len(board["tables"][0]["rows"]) == 5
+    assert len(board["pairs"]) == 10
+
+
+def test_plots_are_drawn_and_equal_builds_make_equal_files(out: Path, tmp_path: Path) -> None:
+    plots = sorted(path.name for path in (out / "plots").iterdir())
+    kinds = {re.sub(r"^t\w{8}-", "", name) for name in plots}
+    assert kinds == {f"{name}.{form}" for name in ("intervals", "curves", "cost") for form in ("png", "svg")}
+    build([out.parent / "results"], tmp_path / "again", reference="hf greedy")
+    first = {path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    again = {
+        path.relative_to(tmp_path / "again"): path.read_bytes()
+        for path in sorted((tmp_path / "again").rglob("*"))
+        if path.is_file()
+    }
+    assert first.keys() == again.keys()
+    assert [str(name) for name in first if first[name] != again[name]] == []
+
+
+def test_latex_compiles(tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex: apt-get install texlive-latex-base texlive-latex-recommended")
+    hostile = 'x_1 & 50% #{}~^\\ $z$ "q" <b> |中文é–…'
+    write_run(tmp_path / "results", FakeRun(hostile, questions=5))
+    write_run(tmp_path / "results", FakeRun(questions=5, date=1.7e9))
+    (tmp_path / "board.tex").write_text(document(make_board([tmp_path / "results"])), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "board.tex"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120
+    )
+    assert done.returncode == 0, done.stdout[-800:]
+    assert (tmp_path / "board.pdf").stat().st_size > 1000
+
+
+def schema(name: str) -> Any:
+    """The published JSON schema, from the package that publishes it."""
+    import jsonschema
+
+    try:
+        folder = resources.files("every_eval_ever") / "schemas"
+    except ModuleNotFoundError:
+        message = "no every-eval-ever: pip install --no-deps --ignore-requires-python every-eval-ever==0.3.0"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return jsonschema.Draft7Validator(json.loads((folder / name).read_text(encoding="utf-8")))
+
+
+def test_records_pass_the_published_schema(out: Path) -> None:
+    aggregate, instance = schema("eval.schema.json"), schema("instance_level_eval.schema.json")
+    runs = sorted((out / "records").rglob("*.json"))
+    assert len(runs) == 5, "methods on one checkpoint do not collide"
+    identities = set()
+    for path in runs:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        aggregate.validate(record)
+        identities.add(record["evaluation_id"])
+        detailed = record["detailed_evaluation_results"]
+        lines = (out / "records" / detailed["file_path"]).read_text(encoding="utf-8").splitlines()
+        assert len(lines) == detailed["total_rows"] == 30
+        results = {result["evaluation_result_id"] for result in record["evaluation_results"]}
+        for line in lines:
+            row = json.loads(line)
+            instance.validate(row)
+            assert len(row["output"]["raw"]) == 4, "all candidates are kept"
+            assert row["evaluation_result_id"] in results
+    assert len(identities) == 5
+
+
+def test_records_without_lines_a_question(out: Path, tmp_path: Path) -> None:
+    build([out.parent / "results"], tmp_path, instances=False, plots=False)
+    assert list((tmp_path / "records").rglob("*.jsonl")) == []
+
+
+def test_hub_results_are_what_the_hub_reads(out: Path) -> None:
+    import yaml
+    from huggingface_hub import parse_eval_result_entries
+
+    files = list((out / "eval_results").rglob("*.yaml"))
+    assert [path.parent.name for path in files] == [".eval_results"], "one run names a data set of the hub"
+    entries = parse_eval_result_entries(yaml.safe_load(files[0].read_text(encoding="utf-8")))
+    assert [entry.dataset_id for entry in entries] == ["openai/gsm8k"] * 2
+    assert "pass@1 with hf greedy" in str(entries[0].notes)
+
+
+def test_formulas_in_csv_are_defused(tmp_path: Path) -> None:
+    write_csv(tmp_path / "x.csv", [{"a": "=cmd()", "b": -1.5}])
+    assert (tmp_path / "x.csv").read_text(encoding="utf-8") == "a,b\n'=cmd(),-1.5\n"
+
+
+def test_own_outputs_are_not_read_as_results(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out.parent / "results", tmp_path / "results")
+    first = build([tmp_path / "results"], tmp_path / "results", plots=False)
+    again = build([tmp_path / "results"], tmp_path / "results", plots=False)
+    assert len(again.standings[0].rows) == len(first.standings[0].rows) == 5
+    assert again.reading.problems == again.reading.others == []
+
+
+def test_damaged_markers_are_refused(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- sprint-eval leaderboard: begin -->\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        main(
+            [
+                "leaderboard",
+                str(out.parent / "results"),
+                "--out",
+                str(tmp_path / "o"),
+                "--markdown",
+                str(readme),
+            ]
+        )
+    assert caught.value.code == 2
+    assert "mend it by hand" in capsys.readouterr().err
+    assert readme.read_text(encoding="utf-8") == "<!-- sprint-eval leaderboard: begin -->\n"
+
+
+def test_site_parts_are_scripts_that_nothing_can_end(out: Path) -> None:
+    for path in [*(out / "data").iterdir(), out / "index.html"]:
+        assert path.stat().st_size < 5_000_000
+    for path in (out / "data").iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert re.match(r'SE\.part\("[a-z0-9@-]+",', text)
+        assert "<" not in text
+    page = (out / "index.html").read_text(encoding="utf-8")
+    nonces = set(re.findall(r'nonce="([^"]+)"', page))
+    assert len(nonces) == 1
+    assert f"script-src 'nonce-{nonces.pop()}'" in page.replace("&#x27;", "'")
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "https://" not in page
+
+
+def test_watching_builds_again_as_runs_finish(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    heard: list[str] = []
+    runs = iter(range(3))
+
+    def told(outcome: Board | Exception) -> None:
+        heard.append(str(outcome) if isinstance(outcome, Exception) else str(len(outcome.standings[0].rows)))
+        index = next(runs, None)
+        if index is not None:
+            write_run(results, FakeRun(f"model{index}", questions=4, date=1.7e9 + index))
+
+    watch(
+        [results],
+        lambda cache: build([results], tmp_path / "o", plots=False, cache=cache),
+        told,
+        0.01,
+        rounds=8,
+    )
+    assert heard[0].startswith("no results of lm-eval")
+    assert heard[1:3] == ["1", "2"]
+
+
+def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sprint_eval.leaderboards.reader as reader
+
+    read: list[Path] = []
+    real = reader.read_samples
+
+    def counting(path: Path, repeats: int) -> Any:
+        read.append(path)
+        return real(path, repeats)
+
+    monkeypatch.setattr(reader, "read_samples", counting)
+    cache = Cache()
+    write_run(tmp_path, FakeRun(questions=4))
+    assert len(read_runs([tmp_path], cache).runs) == 1
+    write_run(tmp_path, FakeRun("vllm", questions=4, date=1.7e9))
+    reading = read_runs([tmp_path], cache)
+    assert len(reading.runs) == 2
+    assert len(read) == 2
+    assert np.array_equal(reading.runs[0].header.date, 1.7e9) or reading.runs[1].header.date == 1.7e9
