@@ -6,6 +6,8 @@
 Outcomes and embeddings are simulated: topics with heads of their own, so that there is something to
 learn and training does not stop at once. Every selection rule is trained, as ``sprint-eval
 train-router`` does; embedding the questions is measured apart, with the default embedder.
+
+On a machine that does other work too, look at ``train_cpu_seconds`` with ``OMP_NUM_THREADS=1``.
 """
 
 from __future__ import annotations
@@ -66,15 +68,16 @@ def measure(questions: int, heads: int, patience: int | None) -> dict[str, float
     config = RouterConfig() if patience is None else replace(RouterConfig(), patience=patience)
     embedder = SimulatedEmbedder()
     before = peak_mib()
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     router = train_router(outcomes, config, embedder)
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
     result: dict[str, float | int | str] = {
         "questions": questions,
         "heads": heads,
         "threads": torch.get_num_threads(),
         "steps": router.card.metrics["epochs_run"],
         "train_seconds": round(seconds, 2),
+        "train_cpu_seconds": round(cpu, 2),
         "of_which_eq_1_seconds": router.card.metrics["fit_seconds"],
         "peak_mib_before": round(before),
         "peak_mib": round(peak_mib()),

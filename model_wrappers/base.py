@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -16,6 +17,7 @@ from sprint_eval.architectures import architecture_of, attention_layout, head_la
 from sprint_eval.backends import Backend, check_engine_name, local_backend
 from sprint_eval.backends.serving import Serving
 from sprint_eval.candidate import Candidate, CandidateFacts
+from sprint_eval.compare.store import GenerationStore, StoredBackend
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.engine.settings import DecodingSettings
@@ -51,6 +53,8 @@ class HeadSetLM(HFLM, abc.ABC):
         engine: who decodes; ``sprint`` (default), ``plain``, or an engine that loads the weights
             itself, ``vllm`` or ``openai``, with arguments of its own.
         draw_seed: seed of draws, where sampling is asked for.
+        store: folder where answers are kept: a later run with the same model, prompts and settings
+            takes them from there, whatever its method, and reports no seconds for them.
     """
 
     METHOD: str
@@ -62,13 +66,17 @@ class HeadSetLM(HFLM, abc.ABC):
         *,
         engine: str = "sprint",
         draw_seed: int | str = 0,
+        store: str | None = None,
         **kwargs: Any,
     ) -> None:
         with exit_on_error():
             check_engine_name(engine)
-            own = {"engine", "draw_seed", *self.OWN_ARGS}
+            own = {"engine", "draw_seed", "store", *self.OWN_ARGS}
             self._serving = Serving.take(engine, kwargs, hf_arguments() | own)
             check_unknown(self.METHOD, own, kwargs)
+            if store is not None and self._serving is not None:
+                raise ArgumentError(f"store= keeps answers of the built-in engines, not of engine={engine}")
+            self._store = store
             self._engine_name = engine
             self._draw_seed = as_int("draw_seed", draw_seed)
             path = resolve_model_path(pretrained) if isinstance(pretrained, str) else pretrained
@@ -186,7 +194,7 @@ class HeadSetLM(HFLM, abc.ABC):
             n=self._n,
             model_fingerprint=self.fingerprint,
             deterministic=self.fixed_head_set() is not None,
-            counters=self._counters.as_dict(),
+            counters=self._counters.published(),
         )
         served = self._serving.info() if self._serving is not None else {}
         return info | served | self.method_info()
@@ -240,10 +248,25 @@ class HeadSetLM(HFLM, abc.ABC):
                 self._backend_in_use = self._serving.backend(self.pretrained, self.tokenizer, settings)
                 return self._backend_in_use
             size = self.batch_size if isinstance(self.batch_size, int) and self.batch_size > 1 else None
-            self._backend_in_use = local_backend(
-                self._engine_name, self.model, self.tokenizer, settings, size
-            )
+            backend = local_backend(self._engine_name, self.model, self.tokenizer, settings, size)
+            self._backend_in_use = backend if self._store is None else self._stored(backend, settings)
         return self._backend_in_use
+
+    def _stored(self, backend: Backend, settings: DecodingSettings) -> Backend:
+        """The backend behind a store whose keys hold everything that decides an answer."""
+        import torch
+        import transformers
+
+        identity = {
+            "model": self.fingerprint,
+            "dtype": str(self.model.dtype),
+            "device": self.device.type,
+            "engine": self._engine_name,
+            "settings": asdict(settings),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+        return StoredBackend(backend, GenerationStore(Path(str(self._store))), identity)
 
     def _decode(
         self, questions: list[Question], variants: list[list[Variant]], disable_tqdm: bool
@@ -307,8 +330,6 @@ def _candidate(variant: Variant, generation: Generation) -> Candidate:
 
 def _remove_empty_cache(cache_hook: Any) -> None:
     """The harness makes the cache's file before it asks us; leave no empty one behind."""
-    from pathlib import Path
-
     store: Any = getattr(cache_hook, "dbdict", None)
     filename = getattr(store, "filename", None)
     if store is not None and filename is not None and len(store) == 0:

@@ -21,6 +21,7 @@ class Counters:
         accepted_tokens: drafted tokens that stood in the answer.
         layers_skipped: tokens times layers whose results were taken from the base.
         peak_memory_bytes: largest memory in use beyond the model's own, where it can be told.
+        from_store: answers that an earlier run had decoded; their tokens count, their time is unknown.
     """
 
     requests: int = 0
@@ -33,9 +34,18 @@ class Counters:
     accepted_tokens: int = 0
     layers_skipped: int = 0
     peak_memory_bytes: int = 0
+    from_store: int = 0
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
+
+    def published(self) -> dict[str, float]:
+        """For results: with answers from a store, only what does not depend on who decoded them."""
+        values = self.as_dict()
+        if not self.from_store:
+            return values
+        kept = ("requests", "prompt_tokens", "generated_tokens", "from_store")
+        return {name: values[name] for name in kept}
 
     @classmethod
     def total(cls, parts: Iterable[Counters | Mapping[str, float]]) -> Counters:
