@@ -1,0 +1,259 @@
+"""The exact engine: one question's variants decoded together, each result computed once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as SequenceOf
+from typing import Any
+
+import torch
+
+from sprint_eval.architectures import attention_layout
+from sprint_eval.engine.cache import Cache, Prefix
+from sprint_eval.engine.counters import Counters
+from sprint_eval.engine.limits import default_limits, default_token_budget, is_out_of_memory, memory_in_use
+from sprint_eval.engine.plain import PlainEngine
+from sprint_eval.engine.plan import Planner, StepPlan
+from sprint_eval.engine.prefixes import common_prefixes
+from sprint_eval.engine.probe import why_unsafe
+from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.runner import Runner
+from sprint_eval.engine.sampling import choose_token, penalize_repetition
+from sprint_eval.engine.scheduler import Limits, Scheduler
+from sprint_eval.engine.segments import Segments
+from sprint_eval.engine.sequence import Sequence
+from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.engine.text import StopChecker, answer_text
+from sprint_eval.engine.tree import AnswerTree, Node
+from sprint_eval.errors import GenerationError
+
+_LOGGER = logging.getLogger(__name__)
+_SMALLEST_BUDGET = 16
+
+
+class Engine:
+    """Decodes requests that each carry their own head set, exactly as one by one.
+
+    Shared between requests: prefixes of prompts, layers below the first pruned head, and answers
+    as drafts. A model on which sharing cannot be shown to be safe is decoded plainly, with a
+    warning that says why.
+
+    Args:
+        token_budget: tokens whose keys and values are kept at the same time, over all live
+            requests; found from free memory if ``None``.
+        batch_size: requests decoded at the same time, at most; ``None`` lets the engine choose.
+        limits: size of forwards and of drafts; by device if ``None``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        settings: DecodingSettings | None = None,
+        token_budget: int | None = None,
+        batch_size: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._layout = attention_layout(model)
+        self._settings = settings or DecodingSettings.from_model(model, tokenizer)
+        self._token_budget = token_budget
+        self._limits = limits or default_limits(model.device, batch_size)
+        self._plain_reason: str | None = None
+        self._probed = False
+        self.counters = Counters()
+
+    def generate(
+        self, requests: SequenceOf[Request], progress: Callable[[int], None] | None = None
+    ) -> list[Generation]:
+        """Decode ``requests``; answers come in their order. ``progress(n)`` is told of n more.
+
+        Raises:
+            HeadError: a head that the model does not have.
+            GenerationError: a request that does not fit into memory even alone.
+        """
+        answers: dict[int, Generation] = {}
+        for index, generation in self.generate_stream(requests):
+            answers[index] = generation
+            if progress is not None:
+                progress(1)
+        return [answers[index] for index in range(len(requests))]
+
+    def generate_stream(self, requests: SequenceOf[Request]) -> Iterator[tuple[int, Generation]]:
+        """Decode ``requests`` and give each answer, with its request's index, when it is finished."""
+        for request in requests:
+            self._layout.heads.check(request.heads)
+        if not requests:
+            return
+        if self.why_plain() is not None:
+            yield from self._plainly(requests)
+            return
+        run = _Run(self._model, self._tokenizer, self._settings, self._layout.heads.num_layers, requests)
+        yield from run.answers(self._token_budget, self._limits, self.counters)
+
+    def why_plain(self) -> str | None:
+        """Why this model is decoded without sharing, or ``None`` where it is shared."""
+        if not self._probed:
+            self._probed = True
+            self._plain_reason = why_unsafe(self._model)
+            if self._plain_reason is not None:
+                _LOGGER.warning(
+                    "the engine shares nothing on this %s model and decodes it plainly: %s",
+                    getattr(self._model.config, "model_type", "unknown"),
+                    self._plain_reason,
+                )
+        return self._plain_reason
+
+    def _plainly(self, requests: SequenceOf[Request]) -> Iterator[tuple[int, Generation]]:
+        size = min(32, self._limits.live)
+        plain = PlainEngine(self._model, self._tokenizer, settings=self._settings, batch_size=size)
+        plain.counters = self.counters
+        yield from enumerate(plain.generate(requests))
+
+
+class _Run:
+    """One call's requests on their way through the engine."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        settings: DecodingSettings,
+        num_layers: int,
+        requests: SequenceOf[Request],
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._segments = Segments({request.heads for request in requests}, num_layers)
+        self._sequences = _in_working_order(self._make_sequences(requests))
+
+    def answers(
+        self, token_budget: int | None, limits: Limits, counters: Counters
+    ) -> Iterator[tuple[int, Generation]]:
+        """Step until all requests are answered; half the budget and again when memory runs out."""
+        budget = token_budget or default_token_budget(self._model, self._longest_need())
+        scheduler = Scheduler(self._sequences, cache := Cache(self._segments, budget), limits)
+        before = memory_in_use(self._model.device)
+        while scheduler.unfinished:
+            started = time.perf_counter()
+            try:
+                finished = self._steps(scheduler, cache, counters)
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                budget //= 2
+                if budget < _SMALLEST_BUDGET:
+                    raise GenerationError("out of memory even with the smallest token budget") from error
+                _LOGGER.warning("out of memory: going on with half the token budget, %d", budget)
+                limits = limits.halved()
+                scheduler.restart(cache := Cache(self._segments, budget), limits)
+                continue
+            finally:
+                counters.decode_seconds += time.perf_counter() - started
+                used = memory_in_use(self._model.device, peak=True) - before
+                counters.peak_memory_bytes = max(counters.peak_memory_bytes, used)
+            for sequence in finished:
+                yield sequence.index, self._generation(sequence, counters)
+
+    def _steps(self, scheduler: Scheduler, cache: Cache, counters: Counters) -> list[Sequence]:
+        """Forwards until some requests are finished."""
+        planner = Planner(self._segments, cache, self._model.device)
+        runner = Runner(self._model, self._segments, cache)
+        with runner.open():
+            while scheduler.unfinished:
+                batch = scheduler.next_step()
+                plan = planner.plan(batch)
+                logits = runner.run(plan)
+                counters.forwards += 1
+                counters.token_forwards += plan.token_layers / self._segments.num_layers
+                counters.layers_skipped += plan.skipped_layers
+                finished = self._decide(plan, logits, scheduler, counters)
+                if finished:
+                    return finished
+        return []
+
+    def _decide(
+        self, plan: StepPlan, logits: torch.Tensor, scheduler: Scheduler, counters: Counters
+    ) -> list[Sequence]:
+        """Choose tokens, keep the drafts that agree with them, and part with what is finished."""
+        finished: list[Sequence] = []
+        guesses: list[tuple[AnswerTree, Node]] = []
+        best = logits.argmax(-1).tolist()
+        for sequence, rows in plan.decisions:
+            draft, accepted = sequence.draft, 0
+            tip = sequence.tip
+            for row in rows:
+                token = best[row] if sequence.plain_greedy else _choose(sequence, logits[row])
+                sequence.choose(token)
+                tip = tip.child(token)
+                sequence.tree.visit(tip)
+                agreed = accepted < len(draft) and draft[accepted] is tip
+                if sequence.finish_reason is not None or not agreed:
+                    accepted += agreed
+                    break
+                accepted += 1
+            counters.drafted_tokens += len(draft)
+            counters.accepted_tokens += accepted
+            guesses += [(sequence.tree, node) for node in draft]
+            scheduler.settle(sequence, accepted)
+            sequence.pending = [tip]
+            if sequence.finish_reason is not None:
+                scheduler.finish(sequence)
+                finished.append(sequence)
+        scheduler.drop_guesses(guesses)
+        return finished
+
+    def _generation(self, sequence: Sequence, counters: Counters) -> Generation:
+        request = sequence.request
+        counters.requests += 1
+        counters.generated_tokens += len(sequence.tokens)
+        counters.prompt_tokens += len(request.prompt)
+        text = answer_text(self._tokenizer, sequence.tokens, request.stop, self._settings)
+        return Generation(tuple(sequence.tokens), text, sequence.finish_reason or "length")
+
+    def _make_sequences(self, requests: SequenceOf[Request]) -> list[Sequence]:
+        lengths = common_prefixes(request.prompt for request in requests)
+        prefixes: dict[tuple[int, ...], Prefix] = {}
+        trees: dict[tuple[int, ...], AnswerTree] = {}
+        checkers: dict[tuple[str, ...], StopChecker] = {}
+        sequences: list[Sequence] = []
+        for index, request in enumerate(requests):
+            prompt, length = request.prompt, lengths[request.prompt]
+            if prompt not in trees:
+                prefix = prefixes.setdefault(prompt[:length], Prefix(prompt[:length]))
+                trees[prompt] = AnswerTree(prefix, prompt[length:])
+            if request.stop not in checkers:
+                checkers[request.stop] = StopChecker(self._tokenizer, request.stop, self._settings)
+            keys = self._segments.keys(request.heads)
+            trees[prompt].join(keys)
+            order = self._segments.order(request.heads)
+            sequences.append(Sequence(index, request, trees[prompt], keys, order, checkers[request.stop]))
+        return sequences
+
+    def _longest_need(self) -> int:
+        """Slots that suffice for all requests at once."""
+        return sum(len(s.tree.prompt) + s.request.max_new_tokens for s in self._sequences) + _SMALLEST_BUDGET
+
+
+def _choose(sequence: Sequence, logits: torch.Tensor) -> int:
+    """The next token where it is drawn, or where a penalty moves the logits ``[vocab]``."""
+    sampling = sequence.request.sampling
+    seen = [*sequence.request.prompt, *sequence.tokens]
+    penalized = penalize_repetition(logits, seen, sampling.repetition_penalty)
+    return choose_token(penalized, sampling, len(sequence.tokens))
+
+
+def _in_working_order(sequences: list[Sequence]) -> list[Sequence]:
+    """The base of every prompt first, since the others draft from it; then head set by head set."""
+    leaders: dict[int, Sequence] = {}
+    for sequence in sequences:
+        first = leaders.setdefault(id(sequence.tree), sequence)
+        if len(sequence.request.heads) < len(first.request.heads):
+            leaders[id(sequence.tree)] = sequence
+    ahead = {sequence.index for sequence in leaders.values()}
+    return sorted(sequences, key=lambda s: (s.index not in ahead, s.order, s.index))

@@ -1,0 +1,369 @@
+"""What one forward computes: which cells, from which hidden states, attending to which slots.
+
+Tokens of all requests are packed into one row without padding. Each segment of layers has its own
+*stage*, a subset of the step's tokens: those whose cells are not there yet. Only attention over a
+request's own tokens works in padded buckets, since requests differ in length there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sprint_eval.engine.cache import Cache, Prefix, PrefixCells
+from sprint_eval.engine.segments import Key, Segments
+from sprint_eval.engine.sequence import Sequence
+from sprint_eval.engine.tree import Node
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SMALL = 4096  # query-key pairs that are not worth a bucket of their own
+_PADDING = 1.4  # padded over true size of a bucket
+
+
+@dataclass
+class Span:
+    """Neighbouring tokens of a stage that share a prefix and a key."""
+
+    start: int
+    end: int
+    prefix: Prefix
+    key: Key
+
+
+@dataclass
+class Bucket:
+    """Runs of tokens whose attention to their own past is computed together, padded.
+
+    Attributes:
+        queries: ``[runs * width]``, tokens of the stage.
+        context: ``[runs * length]``, slots.
+        query_positions: ``[runs, width]``, place of each query in its own past.
+        lengths: runs, width and length.
+    """
+
+    queries: Tensor
+    context: Tensor
+    query_positions: Tensor
+    lengths: tuple[int, int, int]
+
+
+@dataclass
+class Stage:
+    """The tokens that run through one segment.
+
+    Attributes:
+        tokens: ``[tokens]``, indices into the step's tokens; requests' tokens first, then prefixes.
+        rows: number of requests' tokens.
+        from_previous: places in this stage and in the one before, for tokens that ran there.
+        from_store: places in this stage and slots of the segment before, for tokens that did not.
+        from_prefix: place of the first token, and the cells that hold the hidden states.
+        slots: ``[rows]``, where the requests' tokens are stored.
+        spans: requests' tokens by prefix and key.
+        prefixes: prefixes computed in this stage, with the cells to fill.
+        buckets: attention to requests' own tokens; their concatenated outputs, in the order
+            ``unpad``, are the stage's tokens.
+        empty: no token runs here; token 0 stands in, and its result is dropped.
+    """
+
+    segment: int
+    tokens: Tensor
+    rows: int
+    from_previous: tuple[Tensor, Tensor]
+    from_store: tuple[Tensor, Tensor]
+    from_prefix: list[tuple[int, PrefixCells]]
+    slots: Tensor
+    spans: list[Span]
+    prefixes: list[tuple[Span, PrefixCells]]
+    buckets: list[Bucket]
+    unpad: Tensor
+    empty: bool
+    memo: dict[object, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class StepPlan:
+    """One forward pass.
+
+    Attributes:
+        input_ids, positions: ``[tokens]``.
+        stages: one a segment.
+        logits: ``[rows]``, tokens of the last stage whose logits decide something.
+        decisions: each request with its rows of the logits, one a decision in order.
+        token_layers: tokens times layers that run.
+        skipped_layers: tokens times layers that were there already.
+    """
+
+    input_ids: Tensor
+    positions: Tensor
+    stages: list[Stage]
+    logits: Tensor
+    decisions: list[tuple[Sequence, list[int]]]
+    token_layers: int
+    skipped_layers: int
+
+
+@dataclass
+class _Run:
+    start: int
+    width: int
+    past: np.ndarray  # slots of the run's whole past, its own tokens included
+
+
+class Planner:
+    """Builds the plan of a step."""
+
+    def __init__(self, segments: Segments, cache: Cache, device: torch.device) -> None:
+        self._segments = segments
+        self._cache = cache
+        self._device = device
+
+    def plan(self, sequences: SequenceOf[Sequence]) -> StepPlan:
+        """The forward that computes every sequence's feed; takes the slots it writes to."""
+        rows = sorted(sequences, key=lambda sequence: (id(sequence.tree.prefix), sequence.order))
+        prefixes = self._missing_prefixes(rows)
+        builder = _StepBuilder(self._segments, self._cache, rows, prefixes)
+        stages = [self._stage(builder.stage(segment)) for segment in range(len(self._segments))]
+        ids, positions = builder.inputs()
+        logits, decisions = builder.decisions()
+        feeds = sum(len(row.feed) for row in rows) + sum(len(prefix) for prefix, _ in prefixes)
+        return StepPlan(
+            self._index(ids),
+            self._index(positions),
+            stages,
+            self._index(logits),
+            decisions,
+            builder.token_layers,
+            feeds * self._segments.num_layers - builder.token_layers,
+        )
+
+    def _missing_prefixes(self, rows: SequenceOf[Sequence]) -> list[tuple[Prefix, tuple[Key, ...]]]:
+        """Prefixes with keys under which they are not computed, in the rows' order."""
+        missing: dict[tuple[int, Key], tuple[Prefix, tuple[Key, ...]]] = {}
+        for row in rows:
+            prefix = row.tree.prefix
+            if len(prefix) and row.keys[-1] not in prefix.cells:
+                missing[id(prefix), row.keys[-1]] = (prefix, row.keys)
+        return list(missing.values())
+
+    def _index(self, values: SequenceOf[int] | np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(values, dtype=np.int64)).to(self._device, non_blocking=True)
+
+    def _stage(self, draft: _StageBuilder) -> Stage:
+        buckets, unpad = self._buckets(draft.runs)
+        previous, store = np.array(draft.previous).reshape(-1, 2), np.array(draft.store).reshape(-1, 2)
+        return Stage(
+            draft.segment,
+            self._index(draft.tokens or [0]),
+            len(draft.slots),
+            (self._index(previous[:, 0]), self._index(previous[:, 1])),
+            (self._index(store[:, 0]), self._index(store[:, 1])),
+            draft.from_prefix,
+            self._index(draft.slots),
+            draft.spans,
+            draft.prefixes,
+            buckets,
+            self._index(unpad),
+            not draft.tokens,
+        )
+
+    def _buckets(self, runs: list[_Run]) -> tuple[list[Bucket], np.ndarray]:
+        buckets: list[Bucket] = []
+        unpad = np.zeros(sum(run.width for run in runs), dtype=np.int64)
+        offset = 0
+        for members in _similar(runs):
+            width, length = max(run.width for run in members), max(len(run.past) for run in members)
+            queries = np.zeros((len(members), width), dtype=np.int64)
+            context = np.zeros((len(members), length), dtype=np.int64)
+            places = np.zeros((len(members), width), dtype=np.int64)
+            for row, run in enumerate(members):
+                span = np.arange(run.width)
+                queries[row, : run.width] = run.start + span
+                context[row, : len(run.past)] = run.past
+                places[row, : run.width] = len(run.past) - run.width + span
+                unpad[run.start : run.start + run.width] = offset + row * width + span
+            offset += queries.size
+            buckets.append(
+                Bucket(
+                    self._index(queries.ravel()),
+                    self._index(context.ravel()),
+                    self._index(places),
+                    (len(members), width, length),
+                )
+            )
+        return buckets, unpad
+
+
+def _similar(runs: list[_Run]) -> list[list[_Run]]:
+    """Runs of similar width and length together, so that padding stays small."""
+    groups: list[list[_Run]] = []
+    true = 0
+    for run in sorted(runs, key=lambda run: (run.width, len(run.past)), reverse=True):
+        size = run.width * len(run.past)
+        if groups:
+            first = groups[-1][0]
+            longest = max(len(groups[-1][0].past), len(run.past))
+            padded = (len(groups[-1]) + 1) * first.width * longest
+            if padded <= max(_PADDING * (true + size), _SMALL):
+                groups[-1].append(run)
+                true += size
+                continue
+        groups.append([run])
+        true = size
+    return groups
+
+
+class _StageBuilder:
+    """A stage in the making, as Python lists."""
+
+    def __init__(self, segment: int) -> None:
+        self.segment = segment
+        self.tokens: list[int] = []
+        self.slots: list[int] = []
+        self.previous: list[tuple[int, int]] = []
+        self.store: list[tuple[int, int]] = []
+        self.from_prefix: list[tuple[int, PrefixCells]] = []
+        self.spans: list[Span] = []
+        self.prefixes: list[tuple[Span, PrefixCells]] = []
+        self.runs: list[_Run] = []
+        self.where: dict[Key, dict[Node, int]] = {}
+        self.where_prefix: dict[tuple[int, Key], int] = {}
+
+
+class _StepBuilder:
+    """Walks the segments from below and decides, cell by cell, what is computed."""
+
+    def __init__(
+        self,
+        segments: Segments,
+        cache: Cache,
+        rows: SequenceOf[Sequence],
+        prefixes: list[tuple[Prefix, tuple[Key, ...]]],
+    ) -> None:
+        self._segments = segments
+        self._cache = cache
+        self._rows = rows
+        self._prefixes = prefixes
+        self._feeds = [row.feed for row in rows]
+        self._offsets = np.cumsum([0, *(len(feed) for feed in self._feeds)]).tolist()
+        self._below: _StageBuilder | None = None
+        self.token_layers = 0
+        for row, feed in zip(rows, self._feeds, strict=True):
+            row.reserve(len(row.path) + len(feed))
+
+    def inputs(self) -> tuple[list[int], list[int]]:
+        """Token ids and positions of all the step's tokens."""
+        ids: list[int] = []
+        positions: list[int] = []
+        for row, feed in zip(self._rows, self._feeds, strict=True):
+            first = len(row.tree.prefix) + len(row.path)
+            ids += [node.token for node in feed]
+            positions += range(first, first + len(feed))
+        for prefix, _ in self._prefixes:
+            ids += prefix.tokens
+            positions += range(len(prefix))
+        return ids, positions
+
+    def decisions(self) -> tuple[list[int], list[tuple[Sequence, list[int]]]]:
+        """Tokens of the last stage whose logits are wanted, and each row's places among them."""
+        last = self._below
+        wanted: dict[int, int] = {}
+        decisions: list[tuple[Sequence, list[int]]] = []
+        for row, feed in zip(self._rows, self._feeds, strict=True):
+            where = last.where.get(row.keys[-1], {}) if last is not None else {}
+            tokens = [where[node] for node in feed[len(row.pending) - 1 :]]
+            decisions.append((row, [wanted.setdefault(token, len(wanted)) for token in tokens]))
+        return list(wanted), decisions
+
+    def stage(self, segment: int) -> _StageBuilder:
+        """The next stage; stages are asked for in order."""
+        stage = _StageBuilder(segment)
+        for number in range(len(self._rows)):
+            self._add_row(stage, number)
+        offset = self._offsets[-1]
+        for prefix, keys in self._prefixes:
+            self._add_prefix(stage, prefix, keys, offset)
+            offset += len(prefix)
+        self.token_layers += len(stage.tokens) * self._segments.layers(segment)
+        self._below = stage
+        return stage
+
+    def _add_row(self, stage: _StageBuilder, number: int) -> None:
+        row, feed, segment = self._rows[number], self._feeds[number], stage.segment
+        key, base = row.keys[segment], len(row.path)
+        cells = row.tree.cells(key)
+        where = stage.where.setdefault(key, {})
+        first = self._first_to_compute(row, feed, cells, where, segment)
+        slots, store = row.slots[segment], self._cache.stores[segment]
+        for i in range(first):
+            slots[base + i] = cells[feed[i]]
+        if first == len(feed):
+            return
+        start = len(stage.tokens)
+        for i in range(first, len(feed)):
+            node = feed[i]
+            slot = cells.get(node)
+            if slot is None:
+                slot = cells[node] = store.take()
+            slots[base + i] = slot
+            where[node] = len(stage.tokens)
+            self._add_source(stage, row, node, base + i)
+            stage.tokens.append(self._offsets[number] + i)
+            stage.slots.append(slot)
+        end = len(stage.tokens)
+        stage.runs.append(_Run(start, end - start, slots[: base + len(feed)]))
+        last = stage.spans[-1] if stage.spans else None
+        if last is not None and last.key is key and last.prefix is row.tree.prefix:
+            last.end = end
+        else:
+            stage.spans.append(Span(start, end, row.tree.prefix, key))
+
+    def _first_to_compute(
+        self,
+        row: Sequence,
+        feed: list[Node],
+        cells: dict[Node, int],
+        where: dict[Node, int],
+        segment: int,
+    ) -> int:
+        """Cells exist for a leading part of the feed; logits need the last segment to run anew."""
+        first = next((i for i, node in enumerate(feed) if node not in cells), len(feed))
+        if segment == len(self._segments) - 1:
+            decided = range(len(row.pending) - 1, first)
+            first = next((i for i in decided if feed[i] not in where), first)
+        return first
+
+    def _add_source(self, stage: _StageBuilder, row: Sequence, node: Node, place: int) -> None:
+        """Where the token's hidden state comes from; from the embedding in the first segment."""
+        below = self._below
+        if below is None:
+            return
+        here = len(stage.tokens)
+        ran = below.where.get(row.keys[below.segment], {}).get(node)
+        if ran is not None:
+            stage.previous.append((here, ran))
+        else:
+            stage.store.append((here, int(row.slots[below.segment, place])))
+
+    def _add_prefix(self, stage: _StageBuilder, prefix: Prefix, keys: tuple[Key, ...], offset: int) -> None:
+        key = keys[stage.segment]
+        if key in prefix.cells:
+            return
+        cells = prefix.cells[key] = PrefixCells()
+        start = len(stage.tokens)
+        stage.where_prefix[id(prefix), key] = start
+        below = self._below
+        if below is not None:
+            key_below = keys[below.segment]
+            ran = below.where_prefix.get((id(prefix), key_below))
+            if ran is None:
+                stage.from_prefix.append((start, prefix.cells[key_below]))
+            else:
+                stage.previous += [(start + i, ran + i) for i in range(len(prefix))]
+        stage.tokens += range(offset, offset + len(prefix))
+        stage.prefixes.append((Span(start, start + len(prefix), prefix, key), cells))

@@ -1,0 +1,166 @@
+"""Which requests run in the next forward, and what each of them is fed.
+
+Continuous batching: a finished request's place is taken at once, prompts, verified drafts and
+single tokens share a forward. Requests for one prompt wait, while there is other work, until its
+first answer is there to draft from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sprint_eval.engine.cache import Cache
+from sprint_eval.engine.drafts import Drafter, DraftPolicy
+from sprint_eval.engine.sequence import Sequence
+from sprint_eval.engine.tree import AnswerTree, Node
+from sprint_eval.errors import GenerationError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Size of a forward, and how much is guessed.
+
+    Attributes:
+        step_tokens: tokens of one forward to aim at.
+        thin_tokens: a forward of fewer tokens wastes the machine: then requests start before their
+            siblings' answers are there, and guesses are bolder.
+        live: requests decoded at the same time, at most.
+        drafts: guesses in a full forward.
+        thin_drafts: guesses in a thin one.
+    """
+
+    step_tokens: int
+    thin_tokens: int
+    live: int
+    drafts: DraftPolicy
+    thin_drafts: DraftPolicy
+
+    def halved(self) -> Limits:
+        """Half the work at a time."""
+        return replace(
+            self,
+            step_tokens=max(1, self.step_tokens // 2),
+            thin_tokens=max(1, self.thin_tokens // 2),
+            live=max(1, self.live // 2),
+        )
+
+
+class Scheduler:
+    """Requests waiting and running."""
+
+    def __init__(self, waiting: Iterable[Sequence], cache: Cache, limits: Limits) -> None:
+        self._waiting = list(waiting)
+        self._cache = cache
+        self._limits = limits
+        self._trees = list({id(sequence.tree): sequence.tree for sequence in self._waiting}.values())
+        self.live: list[Sequence] = []
+        self.drafter = Drafter()
+
+    @property
+    def unfinished(self) -> bool:
+        return bool(self._waiting or self.live)
+
+    def restart(self, cache: Cache, limits: Limits) -> None:
+        """Go on with an empty cache and other limits; nothing that was decoded is lost."""
+        self._cache = cache
+        self._limits = limits
+        for tree in self._trees:
+            tree.reset()
+        for sequence in self.live:
+            sequence.restart()
+            sequence.tree.live -= 1
+        self._waiting = self.live + self._waiting
+        self.live = []
+
+    def next_step(self) -> list[Sequence]:
+        """Requests of the next forward, each with its draft set.
+
+        Raises:
+            GenerationError: not even one request fits into the cache.
+        """
+        for sequence in self.live:
+            sequence.draft = []
+        tokens = self._admit(sum(len(sequence.pending) for sequence in self.live))
+        self._make_room()
+        room = self._cache.free - sum(len(sequence.pending) for sequence in self.live)
+        policy = self._limits.thin_drafts if tokens < self._limits.thin_tokens else self._limits.drafts
+        for sequence in self.live:
+            sequence.draft = self.drafter.draft(sequence, policy)[: max(room, 0)]
+            room -= len(sequence.draft)
+        return list(self.live)
+
+    def settle(self, sequence: Sequence, accepted: int) -> None:
+        """After a forward: ``accepted`` drafted tokens stood, the others' cells are freed."""
+        draft, pending = sequence.draft, sequence.pending
+        self.drafter.drafted += len(draft)
+        self.drafter.accepted += accepted
+        sequence.path += pending + draft[:accepted]
+        sequence.draft = []
+        sequence.tree.forget(sequence.keys, draft[accepted:], self._cache)
+
+    def drop_guesses(self, guesses: Iterable[tuple[AnswerTree, Node]]) -> None:
+        """Remove drafted nodes that no answer took, once all of a forward's decisions are made."""
+        for tree, node in guesses:
+            if not node.visits:
+                tree.discard(node, self._cache)
+
+    def finish(self, sequence: Sequence) -> None:
+        """Give a finished request's place and cells back."""
+        self.live.remove(sequence)
+        sequence.tree.live -= 1
+        sequence.tree.answers += 1
+        sequence.tree.leave(sequence.keys, self._cache)
+
+    def _admit(self, tokens: int) -> int:
+        """Start waiting requests while the forward has room; returns its tokens."""
+        limits = self._limits
+        passed: list[Sequence] = []
+        position = 0
+        while position < len(self._waiting) and len(self.live) < limits.live and tokens < limits.step_tokens:
+            sequence = self._waiting[position]
+            position += 1
+            if tokens >= limits.thin_tokens and not _has_answers(sequence):
+                passed.append(sequence)
+                continue
+            needed = tokens + len(sequence.pending)
+            if self.live and needed > self._cache.free and not self._reclaim(needed):
+                position -= 1
+                break
+            self.live.append(sequence)
+            sequence.tree.live += 1
+            tokens = needed
+        self._waiting = passed + self._waiting[position:]
+        return tokens
+
+    def _make_room(self) -> None:
+        """See that every live request can take its next step; the youngest go back to wait."""
+        while True:
+            needed = sum(len(sequence.pending) for sequence in self.live)
+            if needed <= self._cache.free or self._reclaim(needed):
+                return
+            if len(self.live) == 1:
+                raise GenerationError(
+                    f"one request needs {needed} more cache slots and {self._cache.free} of "
+                    f"{self._cache.capacity} are free; raise token_budget or shorten the prompts"
+                )
+            sequence = self.live.pop()
+            sequence.tree.live -= 1
+            sequence.tree.clear(self._cache, sequence.keys)
+            sequence.restart()
+            self._waiting.insert(0, sequence)
+
+    def _reclaim(self, needed: int) -> bool:
+        """Free the cells of prompts that nobody is working on, until ``needed`` slots are free."""
+        for tree in self._trees:
+            if self._cache.free >= needed:
+                return True
+            if not tree.live:
+                tree.clear(self._cache)
+        return self._cache.free >= needed
+
+
+def _has_answers(sequence: Sequence) -> bool:
+    """Whether the request can draft now, or is the first of its prompt, or never drafts."""
+    tree = sequence.tree
+    return tree.answers > 0 or tree.live == 0 or not sequence.takes_drafts

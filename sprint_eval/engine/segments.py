@@ -1,0 +1,68 @@
+"""Where the variants of a model part: runs of layers in which equal head sets compute the same.
+
+A variant pruned first at layer l computes what the base computes in all layers below l. Cutting
+the layers at every layer where some request loses a head gives *segments*; inside a segment, two
+requests whose heads pruned so far are the same compute the same hidden states, keys and values
+for the same tokens. A :class:`Key` names such a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sprint_eval.heads import Head, HeadSet
+
+
+class Key:
+    """What decides the states in one segment: the heads pruned up to its end. Compared by identity."""
+
+    __slots__ = ("heads", "segment")
+
+    def __init__(self, segment: int, heads: tuple[Head, ...]) -> None:
+        self.segment = segment
+        self.heads = heads
+
+    def pruned_in(self, layer: int) -> list[int]:
+        """The heads pruned in one layer."""
+        return [head.head for head in self.heads if head.layer == layer]
+
+
+class Segments:
+    """The segments of a model for the head sets of some requests, and the keys in them."""
+
+    def __init__(self, head_sets: Iterable[HeadSet], num_layers: int) -> None:
+        cuts = {head.layer for head_set in head_sets for head in head_set}
+        self.starts: tuple[int, ...] = tuple(sorted(cuts | {0}))
+        self.ends: tuple[int, ...] = (*self.starts[1:], num_layers)
+        self.num_layers = num_layers
+        self.of_layer: tuple[int, ...] = tuple(
+            segment
+            for segment, (start, end) in enumerate(zip(self.starts, self.ends, strict=True))
+            for _ in range(start, end)
+        )
+        self._keys: dict[tuple[int, tuple[Head, ...]], Key] = {}
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def layers(self, segment: int) -> int:
+        """Number of layers in a segment."""
+        return self.ends[segment] - self.starts[segment]
+
+    def keys(self, heads: HeadSet) -> tuple[Key, ...]:
+        """A head set's key in each segment."""
+        return tuple(self._key(segment, heads) for segment in range(len(self)))
+
+    def order(self, heads: HeadSet) -> tuple[tuple[int, int], ...]:
+        """Sort key under which requests that share a :class:`Key` stand together in every segment.
+
+        A head set ends with a mark beyond all layers, so that it follows its own extensions.
+        """
+        return (*((head.layer, head.head) for head in heads), (self.num_layers, 0))
+
+    def _key(self, segment: int, heads: HeadSet) -> Key:
+        below = tuple(head for head in heads if head.layer < self.ends[segment])
+        name = (segment, below)
+        if name not in self._keys:
+            self._keys[name] = Key(segment, below)
+        return self._keys[name]
