@@ -166,7 +166,7 @@ def convert(model: PackagedModel) -> Path:
 def _build(model: PackagedModel, sources: list[Path], target: Path) -> None:
     for stale in target.parent.glob(f"{_STALE}*"):  # we hold the lock: nobody is building these any more
         shutil.rmtree(stale, ignore_errors=True)
-    print(f"sprint-eval: converting {model.name} (once, about 20 s) …", file=sys.stderr, flush=True)
+    print(f"sprint-eval: converting {model.name} (once) …", file=sys.stderr, flush=True)
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=_STALE))
     try:
         with _whole_file(sources, partial) as gguf:
