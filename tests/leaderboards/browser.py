@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -42,3 +43,39 @@ def open_browser(width: int = 1280, height: int = 900) -> Iterator[Chrome]:
             yield driver
         finally:
             driver.quit()
+
+
+def visit(browser: Chrome, url: str, wanted: str = "main *") -> None:
+    """Load afresh: a change of the hash alone would keep the page."""
+    browser.get("about:blank")
+    browser.get(url)
+    wait(browser, wanted)
+
+
+def wait(browser: Chrome, css: str, seconds: float = 10.0) -> Any:
+    """The first element that fits, once it is there."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = browser.find_elements("css selector", css)
+        if found:
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError(f"{css} did not come; console: {browser.get_log('browser')}")
+
+
+def click(browser: Chrome, css: str) -> None:
+    """Click an element, scrolled into view."""
+    element = wait(browser, css)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    element.click()
+
+
+def texts(browser: Chrome, css: str) -> list[str]:
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent.trim())", css
+    )
+
+
+def quiet(browser: Chrome) -> None:
+    """Nothing was reported on the console, neither errors nor breaches of the policy."""
+    assert browser.get_log("browser") == []

@@ -1,80 +1,22 @@
-"""The page in a real browser, opened from disk: what a reader does, and what hostile texts can't."""
+"""The page in a real browser, opened from disk: what a reader does."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from browser import open_browser
-from synthetic import FakeRun, five_methods, outcomes, write_run
+from browser import click, quiet, texts, visit, wait
+from synthetic import FakeRun, five_methods, write_run
 
 from sprint_eval.leaderboards.build import build
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
-    if os.environ.get("CI"):
-        pytest.fail("Chromium and its driver are needed in CI: apt-get install chromium chromium-driver")
-    pytest.skip("no Chromium: apt-get install chromium chromium-driver", allow_module_level=True)
-
-HOSTILE = (
-    "<script>window.hacked=1</script><img src=x onerror='window.hacked=2'></textarea></script>"
-    "<a href='javascript:window.hacked=3'>x</a> $\\text{<img src=x onerror=window.hacked=4>}$ "
-    "<svg onload=window.hacked=5> \u2028 `${window.hacked=6}` </title> -->"
-)
 PAIRS = "#view=pairs"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    with open_browser() as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("site")
-    five_methods(folder / "results", questions=60)
-    build([folder / "results"], folder / "out", reference="hf greedy", plots=False, instances=False)
-    return (folder / "out" / "index.html").as_uri()
-
-
-def visit(browser: Chrome, url: str, wanted: str = "main *") -> None:
-    """Load afresh: a change of the hash alone would keep the page."""
-    browser.get("about:blank")
-    browser.get(url)
-    wait(browser, wanted)
-
-
-def wait(browser: Chrome, css: str, seconds: float = 10.0) -> Any:
-    """The first element that fits, once it is there."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = browser.find_elements("css selector", css)
-        if found:
-            return found[0]
-        time.sleep(0.02)
-    raise AssertionError(f"{css} did not come; console: {browser.get_log('browser')}")
-
-
-def click(browser: Chrome, css: str) -> None:
-    """Click an element, scrolled into view."""
-    element = wait(browser, css)
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
-    element.click()
-
-
-def texts(browser: Chrome, css: str) -> list[str]:
-    return browser.execute_script(
-        "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent.trim())", css
-    )
 
 
 def names(browser: Chrome) -> list[str]:
@@ -83,11 +25,6 @@ def names(browser: Chrome) -> list[str]:
 
 def state(browser: Chrome) -> str:
     return browser.current_url.partition("#")[2]
-
-
-def quiet(browser: Chrome) -> None:
-    """Nothing was reported on the console, neither errors nor breaches of the policy."""
-    assert browser.get_log("browser") == []
 
 
 def test_ranking_shows_the_board_s_order(browser: Chrome, site: str) -> None:
@@ -296,79 +233,6 @@ return ratios;
 """
 
 
-def test_hostile_texts_do_nothing(browser: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import synthetic
-
-    plain = synthetic.question
-
-    def hostile_question(index: int) -> dict[str, str]:
-        hostile = {"question": HOSTILE, "answer": HOSTILE} if index == 0 else {}
-        return plain(index) | hostile
-
-    monkeypatch.setattr(synthetic, "question", hostile_question)
-    monkeypatch.setattr(synthetic, "SUBJECTS", (HOSTILE, "calm"))
-    run = FakeRun(HOSTILE, f"pretrained={HOSTILE}", {"pool": [HOSTILE]}, questions=4, n=2, heads=[HOSTILE])
-    correct = outcomes(run)
-    assert correct.shape == (4, 2)
-    original = synthetic.rows
-
-    def hostile_rows(*arguments: Any) -> list[dict[str, Any]]:
-        made = original(*arguments)
-        for row in made:
-            for candidate in row["candidates"]:
-                candidate |= {"extracted": HOSTILE, "status": HOSTILE}
-        return made
-
-    monkeypatch.setattr(synthetic, "rows", hostile_rows)
-    monkeypatch.setattr(synthetic, "int", lambda text: 1, raising=False)
-    write_run(tmp_path / "results", run, dict.fromkeys(((q, k) for q in range(4) for k in range(2)), HOSTILE))
-    write_run(tmp_path / "results", FakeRun(questions=4, n=2, date=run.date + 1))
-    build([tmp_path / "results"], tmp_path / "out", title=HOSTILE, plots=False)
-    url = (tmp_path / "out" / "index.html").as_uri()
-    for view in ("ranking", "curves", "cost", "pairs", "questions", "runs", "overview"):
-        visit(browser, f"{url}#view={view}&find=", "main *")
-        time.sleep(0.15)
-        safe(browser)
-    for question in range(4):
-        visit(browser, f"{url}#view=questions&question={question}", ".candidate")
-        safe(browser)
-    assert any("onerror" in text for text in texts(browser, ".candidate .text")), "the text itself is shown"
-
-
-def safe(browser: Chrome) -> None:
-    """No script of a text has run, and no element was made of it."""
-    assert browser.execute_script("return window.hacked") is None
-    made = "img, iframe, textarea, main script, a[href^=javascript], [onerror], [onload]"
-    assert browser.find_elements("css selector", made) == []
-    quiet(browser)
-
-
-def test_policy_stops_what_is_injected(browser: Chrome, site: str) -> None:
-    """Were a text to become markup after all, the policy would still keep it from running."""
-    visit(browser, site, "table.ranking")
-    browser.execute_script(
-        """
-        const box = document.createElement("div");
-        const script = document.createElement("script");
-        document.body.append(box);
-        const tries = [
-          () => { box.setAttribute("onclick", "window.hacked=1"); box.click(); },
-          () => { script.textContent = "window.hacked=2"; document.body.append(script); },
-          () => { box.innerHTML = "<img src=x onerror='window.hacked=3'>"; },
-          () => { eval("window.hacked=4"); },
-          () => { location.href = "javascript:window.hacked=5"; },
-        ];
-        // The driver's own scripts are let through; what they leave to a timer is not.
-        for (const attempt of tries) {
-          setTimeout(() => { try { attempt(); } catch (error) { /* refused at once */ } });
-        }
-        """
-    )
-    time.sleep(0.2)
-    assert browser.execute_script("return window.hacked") is None
-    browser.get_log("browser")
-
-
 def test_a_missing_part_is_said(browser: Chrome, tmp_path: Path) -> None:
     five_methods(tmp_path / "results", questions=5)
     build([tmp_path / "results"], tmp_path / "out", plots=False, instances=False)
@@ -391,57 +255,3 @@ def test_several_tables_have_an_overview(browser: Chrome, tmp_path: Path) -> Non
     click(browser, ".overview thead a")
     assert len(names(browser)) == 2
     quiet(browser)
-
-
-@pytest.mark.parametrize(
-    ("source", "tags"),
-    [
-        (r"\frac12", ["mfrac", "mn", "mn"]),
-        (r"\sqrt[3]{x^2}", ["mroot", "msup", "mi", "mn", "mn"]),
-        (r"x_1^{2}", ["msubsup", "mi", "mn", "mn"]),
-        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", ["mtable"]),
-        (r"\left(\frac{a}{b}\right)", ["mfrac", "mo"]),
-        (r"\sum_{i=1}^{n} i", ["munderover"]),
-        (r"\boxed{\text{no <b>}}", ["mtext"]),
-    ],
-)
-def test_latex_becomes_mathml(browser: Chrome, site: str, source: str, tags: list[str]) -> None:
-    if "table.ranking" not in browser.page_source:
-        visit(browser, site, "table.ranking")
-    found = browser.execute_script(
-        "return [...SE.math(arguments[0], false).querySelectorAll('*')].map((e) => e.tagName)", source
-    )
-    assert set(tags) <= set(found)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        r"\unknown{x}",
-        "{" * 3000,
-        "{" * 200 + "}" * 200,
-        r"\frac{1}",
-        r"\begin{pmatrix}1",
-        "x_",
-        r"\left(",
-        "a}b",
-        r"\begin{foo}\end{foo}",
-    ],
-)
-def test_latex_that_is_not_understood_stays_text(browser: Chrome, site: str, source: str) -> None:
-    if "table.ranking" not in browser.page_source:
-        visit(browser, site, "table.ranking")
-    assert browser.execute_script("return SE.math(arguments[0], false)", source) is None
-    shown = browser.execute_script("return SE.prose('a $' + arguments[0] + '$ b').join('')", source)
-    assert shown == f"a ${source}$ b"
-
-
-def test_money_is_no_formula(browser: Chrome, site: str) -> None:
-    visit(browser, site, "table.ranking")
-    for text in (
-        "He has $5 and she has $7.",
-        "From $3 to $12, or $5-$10.",
-        "It costs $2.50 per pen, so $5 for two pens and $7",
-    ):
-        assert browser.execute_script("return SE.prose(arguments[0]).length", text) == 1, text
-    assert json.dumps(browser.execute_script("return SE.prose('so $x=5$ and $7').length")) == "3"
