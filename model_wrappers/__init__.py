@@ -9,6 +9,7 @@ MODELS: dict[str, str] = {
     "pruned-head": "sprint_eval.model_wrappers.pruned_head:PrunedHeadLM",
     "sprint-router": "sprint_eval.model_wrappers.sprint_router:SprintRouterLM",
     "random-heads": "sprint_eval.model_wrappers.random_heads:RandomHeadsLM",
+    "distilled-pruned": "sprint_eval.model_wrappers.distilled_pruned:DistilledPrunedLM",
 }
 """Name for ``lm_eval --model`` → ``module:class``."""
 

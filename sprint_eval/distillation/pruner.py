@@ -111,6 +111,7 @@ class Pruner:
             "scores": None if self._scores is None else self._scores.tolist(),
             "neuron_scores": None if self._neuron_scores is None else self._neuron_scores.tolist(),
             "scored_at": self._scored_at,
+            "scored_tokens": self._scorer.tokens,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -120,6 +121,7 @@ class Pruner:
         neuron_scores = state["neuron_scores"]
         self._neuron_scores = None if neuron_scores is None else np.array(neuron_scores)
         self._scored_at = state["scored_at"]
+        self._scorer.tokens = state["scored_tokens"]
 
     def _refresh(self, step: int, model: Any, accelerator: Any) -> np.ndarray:
         """Scores of the heads, new ones where the last are too old."""

@@ -51,7 +51,7 @@ class PhaseResult:
     Attributes:
         steps: optimizer steps.
         tokens: tokens trained on, prompts included, over all processes.
-        seconds: wall-clock seconds, checkpoints and scores included, of this process's part of the run.
+        seconds: wall-clock seconds, checkpoints and scores included, interruptions not.
         loss: the last step's loss.
     """
 
@@ -99,6 +99,7 @@ class PhaseTrainer:
         self._bare = student
         self._maps = teacher is not None and settings.distill_weight > 0 and settings.attention_weight > 0
         self._layout = attention_layout(student).heads
+        self._started = 0.0
 
     def run(self) -> PhaseResult:
         """Train to the last step.
@@ -106,7 +107,7 @@ class PhaseTrainer:
         Raises:
             TrainingError: the loss is not finite; the last good checkpoint stays.
         """
-        started = time.perf_counter()
+        self._started = time.perf_counter()
         self._bare.to(self._accelerator.device)  # before the optimizer, whose state follows its parameters
         if self._teacher is not None:
             self._teacher.model.to(self._accelerator.device).eval()
@@ -116,23 +117,22 @@ class PhaseTrainer:
             state = load_state(self._states, self._bare, optimizer)
             model, optimizer = self._accelerator.prepare(self._bare, optimizer)
             self._bare.train()
-            done = self._take_up(state)
-            loss = self._loop(model, optimizer, done)
+            done, loss = self._take_up(state)
+            loss = self._loop(model, optimizer, done, loss)
             self._accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
             self._accelerator.free_memory()
         tokens = sum(self._step_tokens(step) for step in range(self.steps))
-        return PhaseResult(self.steps, tokens, time.perf_counter() - started, loss)
+        return PhaseResult(self.steps, tokens, time.perf_counter() - self._started, loss)
 
     @property
     def pruned(self) -> Pruned:
         """What is masked now."""
         return self._pruner.pruned if self._pruner is not None else self._fixed
 
-    def _loop(self, model: Any, optimizer: Any, done: int) -> float:
+    def _loop(self, model: Any, optimizer: Any, done: int, loss: float) -> float:
         from tqdm import tqdm
 
         every = self._settings.save_every or self._per_epoch
-        loss = math.nan
         main = self._accelerator.is_main_process
         bar = tqdm(total=self.steps, initial=done, desc=self._name, disable=not main, unit="step")
         with bar, self._log.open("a", encoding="utf-8") if main else contextlib.nullcontext() as log:
@@ -147,7 +147,7 @@ class PhaseTrainer:
                 bar.set_postfix(loss=f"{loss:.3f}", pruned=len(self.pruned.heads))
                 bar.update()
                 if (step + 1) % every == 0 or step + 1 == self.steps:
-                    self._save(step + 1, optimizer)
+                    self._save(step + 1, optimizer, loss)
         return loss
 
     def _step(self, model: Any, optimizer: Any, step: int) -> dict[str, Any]:
@@ -245,23 +245,25 @@ class PhaseTrainer:
         rows = step_rows(len(self._texts), self._settings.batch_size, self._settings.seed, step)
         return sum(len(self._texts[row].tokens) for row in rows)
 
-    def _take_up(self, state: PhaseState | None) -> int:
+    def _take_up(self, state: PhaseState | None) -> tuple[int, float]:
+        """Go on from a checkpoint: steps done, and the last one's loss."""
         if self._accelerator.is_main_process:
             truncate_log(self._log, state.step if state is not None else 0)
         self._accelerator.wait_for_everyone()
         if state is None:
-            return 0
+            return 0, math.nan
         if self._pruner is not None:
             self._pruner.restore(state.extra["pruner"])
         scaler, scale = self._accelerator.scaler, state.extra.get("scaler")
         if scaler is not None and scale is not None:
             scaler.load_state_dict(scale)
-        return state.step
+        self._started -= state.extra["seconds"]
+        return state.step, float(state.extra["loss"])
 
-    def _save(self, step: int, optimizer: Any) -> None:
+    def _save(self, step: int, optimizer: Any, loss: float) -> None:
         self._accelerator.wait_for_everyone()
         if self._accelerator.is_main_process:
-            extra: dict[str, Any] = {}
+            extra: dict[str, Any] = {"loss": loss, "seconds": time.perf_counter() - self._started}
             if self._pruner is not None:
                 extra["pruner"] = self._pruner.state()
             if self._accelerator.scaler is not None:
