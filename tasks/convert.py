@@ -70,7 +70,7 @@ def asdiv(row: Mapping[str, Any]) -> Doc:
 
 def is_arithmetic(row: Mapping[str, Any]) -> bool:
     """Whether a row of the hub's ASDiv has one number for an answer and plain arithmetic for a formula."""
-    answer = re.match(r"\d[\d,.]*\s*(?:\(|\Z)", str(row.get("answer", "")))
+    answer = re.fullmatch(r"\d[\d,.]*\s*(?:\([^()]*\)\s*)?", str(row.get("answer", "")))
     return bool(answer) and bool(_ARITHMETIC.match(str(row.get("formula", "")).strip()))
 
 

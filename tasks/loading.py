@@ -52,9 +52,14 @@ def load_task(
         with _errors_raised():
             return _only_task(manager.load([str(ours[name])]), name)
     include = [include_path] if isinstance(include_path, (str, Path)) else list(include_path or [])
-    manager = TaskManager(include_path=include or None, metadata=given)
-    if name not in manager.all_tasks and not Path(name).is_file():
-        raise ArgumentError(f"unknown task '{name}'{did_you_mean(name, [*ours, *manager.all_tasks])}")
+    # Indexing lm-eval's own thousands of YAMLs takes seconds: only where the name may be one of them.
+    manager = TaskManager(include_path=include or None, include_defaults=False, metadata=given)
+    known = [*ours, *manager.all_tasks]
+    if name not in known and not Path(name).is_file():
+        manager = TaskManager(include_path=include or None, metadata=given)
+        known += manager.all_tasks
+        if name not in known:
+            raise ArgumentError(f"unknown task '{name}'{did_you_mean(name, known)}")
     try:
         with _errors_raised():
             task = _only_task(manager.load([name]), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -15,6 +16,7 @@ from sprint_eval.candidate import facts_of
 from sprint_eval.errors import ArgumentError, GenerationError, exit_on_error
 from sprint_eval.grading import GRADER_VERSION, Verdict, canonical, default_grader
 from sprint_eval.passk import majority_vote, pass_at_k, pass_at_k_unbiased
+from sprint_eval.questions import question_hash
 from sprint_eval.tasks import rg_math
 from sprint_eval.tasks.documents import Doc, Parts, fingerprint
 from sprint_eval.tasks.loading import errors_reach_the_caller
@@ -71,6 +73,11 @@ class PassAtNTask(ConfigurableTask):
         columns = list(self.parts.part(self.options.split)[0])
         self.dataset = DatasetDict({name: _dataset(self.parts.part(name), columns) for name in names})
 
+    def fewshot_docs(self) -> list[dict[str, Any]]:
+        """The YAML's worked examples; never training questions, which a router may learn from."""
+        samples = self.fewshot_cfg.samples
+        return list(samples) if isinstance(samples, list) else []
+
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
         """As lm-eval's, but sampling settings that would silently stay greedy are refused."""
         super().set_config(key, value, update)
@@ -88,6 +95,10 @@ class PassAtNTask(ConfigurableTask):
                 raise ArgumentError(
                     f"{self.task_name} has {examples} worked examples, num_fewshot={wanted} asked for"
                 )
+        # --cache_requests keys its files by task and tokenizer name, and would serve the questions of
+        # another folder, split, n or sampling: what decides ours goes into that name.
+        decides = json.dumps([self.VERSION, self.options.n, self.config.generation_kwargs], default=str)
+        kwargs["tokenizer_name"] = f"{kwargs.get('tokenizer_name', '')}-{question_hash(decides)}"
         super().build_all_requests(**kwargs)
 
     def fewshot_context(self, doc: Doc, num_fewshot: int, **kwargs: Any) -> Any:
@@ -110,9 +121,7 @@ class PassAtNTask(ConfigurableTask):
 
     def _examples(self, subject: str) -> list[dict[str, Any]]:
         """The worked examples that the YAML gives for a subject; those without one are for every subject."""
-        samples = self.fewshot_cfg.samples
-        given = samples if isinstance(samples, list) else []
-        return [example for example in given if example.get("subject", subject) == subject]
+        return [example for example in self.fewshot_docs() if example.get("subject", subject) == subject]
 
     def apply_filters(self) -> Any:
         """Check that each question has its N candidates, keep these, and grade all of them at once."""
