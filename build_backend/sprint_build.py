@@ -23,9 +23,6 @@ from typing import Any
 from setuptools import build_meta
 from setuptools.build_meta import (  # noqa: F401
     build_sdist,
-    get_requires_for_build_editable,
-    get_requires_for_build_sdist,
-    get_requires_for_build_wheel,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
@@ -58,6 +55,18 @@ def install():
     if Finder not in sys.meta_path:
         sys.meta_path.append(Finder)
 '''
+
+
+def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
+    """PEP 517: nothing beyond pyproject.toml.
+
+    setuptools' own hook would leave an egg-info folder in the source tree, whose entry points then hide those
+    of the installed package from whoever runs Python there.
+    """
+    return []
+
+
+get_requires_for_build_editable = get_requires_for_build_sdist = get_requires_for_build_wheel
 
 
 def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: Any = None) -> str:

@@ -154,7 +154,8 @@ def test_wheel_installs_works_and_uninstalls_without_trace(wheel: Path, bare_ven
 
 
 @pytest.mark.slow
-def test_editable_install_works_and_uninstalls_without_trace(source: Path, bare_venv: Path) -> None:
+def test_editable_install_works_and_uninstalls_without_trace(tmp_path: Path, bare_venv: Path) -> None:
+    source = source_copy(tmp_path / "source")
     before = installed_files(bare_venv)
     options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation")
     pip("--python", str(bare_venv), "install", *options, "--editable", str(source))
@@ -166,6 +167,7 @@ def test_editable_install_works_and_uninstalls_without_trace(source: Path, bare_
     )
     expected = f"{source / 'sprint_eval' / '__init__.py'} {source / 'tasks' / '__init__.py'} True"
     assert python(bare_venv, code) == expected
+    assert not list(source.glob("*.egg-info"))
     # A source tree that has gone must not disturb other uses of the environment.
     moved = source.rename(source.with_name("moved"))
     try:
