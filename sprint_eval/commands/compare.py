@@ -1,0 +1,181 @@
+"""``sprint-eval compare``: methods over tasks through lm_eval, then the leaderboard and the figure."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sprint_eval.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from sprint_eval.compare.figure import Panel
+    from sprint_eval.compare.plan import Comparison, Run
+    from sprint_eval.leaderboards.board import Board
+
+HELP = "run a list of methods over tasks through lm_eval; make the leaderboard and the figure"
+EXAMPLES = """\
+examples:
+  sprint-eval compare --model smollm2-135m-instruct --tasks rg_math_pass_at_n_fewshot \\
+      --outcomes runs/outcomes --router runs/router --out runs/compare
+  sprint-eval compare --model MODEL --tasks math500_pass_at_n gsm8k_pass_at_n --n 8 \\
+      --outcomes math500_pass_at_n=runs/z-math gsm8k_pass_at_n=runs/z-gsm8k \\
+      --router math500_pass_at_n=runs/r-math gsm8k_pass_at_n=runs/r-gsm8k --out runs/compare
+  sprint-eval compare ... --methods oracle greedy cover nearest coverage --dry-run
+
+Methods: greedy, sample:T, random, cover, best, nearest, coverage, mixed, oracle.
+Killed, it goes on where it was when it is started again. Answers of our models are kept in OUT/store and
+shared between runs (no seconds are reported for those that come from there; --no-store times every run).
+More arguments of lm_eval go behind a lone --, e.g.  -- --apply_chat_template --batch_size 16
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from sprint_eval.compare.methods import DEFAULT
+
+    parser.add_argument("--model", required=True, help="folder, hub name or packaged model")
+    parser.add_argument("--tasks", required=True, nargs="+", metavar="TASK", help="Pass@N tasks")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for everything made")
+    parser.add_argument(
+        "--methods", nargs="+", default=list(DEFAULT), metavar="METHOD", help=f"default: {' '.join(DEFAULT)}"
+    )
+    parser.add_argument("--n", type=int, default=8, help="candidates a question (default: %(default)s)")
+    parser.add_argument(
+        "--outcomes", nargs="+", default=[], metavar="[TASK=]DIR", help="outcomes of the training questions"
+    )
+    parser.add_argument(
+        "--router",
+        nargs="+",
+        default=[],
+        metavar="[TASK=]DIR",
+        help="routers; several for one task (seeds of training) are run each and averaged in the figure",
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], metavar="K", help="seeds of sampling and of random heads"
+    )
+    parser.add_argument("--limit", type=int, metavar="K", help="the first K questions of each task")
+    parser.add_argument("--metadata", metavar="K=V,…", help="the tasks' metadata, e.g. data_dir=data")
+    parser.add_argument("--model_args", metavar="K=V,…", help="for every model, e.g. dtype=float32")
+    parser.add_argument("--no-store", action="store_true", help="decode everything anew in every run")
+    parser.add_argument("--reference", metavar="METHOD", help="the leaderboard's method to compare with")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands and do nothing")
+    parser.add_argument("extra", nargs="*", metavar="-- ARGUMENT", help="further arguments of lm_eval")
+
+
+def run(args: argparse.Namespace) -> int:
+    from sprint_eval.compare.figure import write_figure
+    from sprint_eval.compare.plan import plan
+    from sprint_eval.compare.runner import carry_out, shown
+
+    comparison = comparison_of(args)
+    runs = plan(comparison)
+    if args.dry_run:
+        print("\n".join(shown(run) for run in runs))
+        return 0
+    carry_out(runs, comparison.out)
+    board = _board(comparison, args.reference)
+    for path in write_figure(comparison.out / "figure4", panels_of(board, runs, comparison.n)):
+        print(f"figure: {path}")
+    return 0
+
+
+def comparison_of(args: argparse.Namespace) -> Comparison:
+    """What the arguments ask for.
+
+    Raises:
+        ArgumentError: a pair that is none, a task that is not among ``--tasks``.
+    """
+    from sprint_eval.compare.plan import Comparison
+
+    outcomes = _by_task(args.outcomes, args.tasks)
+    for task, folders in outcomes.items():
+        if len(folders) > 1:
+            raise ArgumentError(
+                f"--outcomes names {len(folders)} folders for {task or 'every task'}: give one"
+            )
+    return Comparison(
+        model=args.model,
+        tasks=tuple(dict.fromkeys(args.tasks)),
+        methods=tuple(args.methods),
+        out=args.out,
+        n=args.n,
+        outcomes={task: folders[0] for task, folders in outcomes.items()},
+        routers=_by_task(args.router, args.tasks),
+        seeds=tuple(dict.fromkeys(args.seeds)),
+        model_args=_pairs("--model_args", args.model_args),
+        metadata=_pairs("--metadata", args.metadata),
+        limit=args.limit,
+        extra=tuple(args.extra),
+        store=not args.no_store,
+    )
+
+
+def panels_of(board: Board, runs: Iterable[Run], n: int) -> list[Panel]:
+    """A panel a task: each method's mean over its seeds, in the order of the plan."""
+    from sprint_eval.compare.figure import Panel, curve
+    from sprint_eval.leaderboards.scores import FIRST
+
+    planned = [run for run in runs if not run.oracle]
+    method_of = {run.folder.resolve(): run.method for run in planned}
+    order = list(dict.fromkeys(run.method for run in planned))
+    oracles = _oracles(runs)
+    panels = []
+    for standing in board.standings:
+        scores = standing.scores.get(FIRST)
+        if scores is None or standing.table.keys is None:
+            continue
+        found: dict[str, list[int]] = defaultdict(list)
+        for index, row in enumerate(standing.rows):
+            for folder in row.run.header.path.resolve().parents:
+                if folder in method_of:
+                    found[method_of[folder]].append(index)
+        curves = [curve(name, scores[found[name], :, :n]) for name in order if name in found]
+        task = standing.table.task
+        panels.append(Panel(standing.table.title, curves, len(standing.table.keys), oracles.get(task)))
+    return panels
+
+
+def _oracles(runs: Iterable[Run]) -> dict[str, float]:
+    """The share of questions that any candidate of the pool solves, by task."""
+    from sprint_eval.leaderboards.reader import read_runs
+
+    found = {}
+    for planned in runs:
+        if planned.oracle:
+            for read in read_runs([planned.folder]).runs:
+                if read.sampled is not None and read.sampled.correct.shape[1]:
+                    found[read.header.task] = float(read.sampled.correct.any(axis=1).mean())
+    return found
+
+
+def _board(comparison: Comparison, reference: str | None) -> Board:
+    from sprint_eval.leaderboards.build import build
+    from sprint_eval.leaderboards.markdown import terminal
+
+    board = build([comparison.out / "results"], comparison.out / "site", reference=reference)
+    print(terminal(board))
+    print(f"\nleaderboard: {comparison.out / 'site' / 'index.html'}")
+    return board
+
+
+def _by_task(values: Sequence[str], tasks: Sequence[str]) -> dict[str, list[Path]]:
+    """``[TASK=]DIR`` by task; ``""`` for those without one."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for value in values:
+        task, equals, folder = value.partition("=")
+        if equals and task not in tasks:
+            raise ArgumentError(f"'{value}': {task} is not among --tasks {' '.join(tasks)}")
+        found[task if equals else ""].append(Path(folder if equals else value))
+    return dict(found)
+
+
+def _pairs(option: str, text: str | None) -> dict[str, Any]:
+    pairs = {}
+    for part in filter(None, (text or "").split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not name:
+            raise ArgumentError(f"{option}: '{part}' is not of the form name=value")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,220 @@
+"""Which runs a comparison is, what makes one begin anew, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sprint_eval.cli import main
+from sprint_eval.compare.figure import Panel, curve, write_figure
+from sprint_eval.compare.methods import DEFAULT, parse_method
+from sprint_eval.compare.plan import Comparison, plan
+from sprint_eval.compare.runner import carry_out
+from sprint_eval.errors import ArgumentError, DataError, GenerationError
+from sprint_eval.heads import HeadPool, HeadSet
+from sprint_eval.outcomes import Outcomes
+
+POOL = HeadPool(tuple(map(HeadSet.parse, ["L0H0", "L0H1", "L1H0", "L1H1"])))
+
+
+@pytest.fixture
+def comparison(tmp_path, monkeypatch):
+    z = np.array([[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0]])
+    outcomes = Outcomes.from_arrays(z, [f"question {i}" for i in range(len(z))], POOL)
+    monkeypatch.setattr(Outcomes, "load", classmethod(lambda cls, folder: outcomes))
+    monkeypatch.setattr("sprint_eval.compare.plan._router_facts", lambda folder: f"fingerprint of {folder}")
+    return Comparison(
+        model="tiny",
+        tasks=("t",),
+        methods=DEFAULT,
+        out=tmp_path / "out",
+        n=2,
+        outcomes={"": tmp_path / "z"},
+        routers={"": [tmp_path / "r"]},
+    )
+
+
+def argument(run, name):
+    return run.arguments[run.arguments.index(name) + 1]
+
+
+def test_every_method_becomes_the_right_run(comparison, tmp_path):
+    runs = {run.label: run for run in plan(replace(comparison, methods=(*DEFAULT, "oracle")))}
+    assert [run.label for run in plan(comparison)] == list(DEFAULT)
+    args = {label: argument(run, "--model_args") for label, run in runs.items()}
+    assert "heads=base" in args["greedy"]
+    assert "pool=L0H1/L0H0" in args["cover"]
+    assert "heads=L0H1" in args["best"]
+    assert "selection=coverage" in args["coverage"]
+    assert argument(runs["sample:0.6"], "--model") == "hf"
+    assert "temperature=0.6,top_k=40,top_p=0.95" in argument(runs["sample:0.6"], "--gen_kwargs")
+    assert argument(runs["oracle"], "--metadata") == "n=4"
+    assert "oracle" in runs["oracle"].folder.parts
+    assert "results" not in runs["oracle"].folder.parts
+    assert argument(runs["random"], "--metadata") == "n=2"
+    with_store = {label for label, text in args.items() if "store=" in text}
+    assert with_store == set(runs) - {"sample:0.1", "sample:0.6", "sample:0.9"}
+    assert not any(
+        "store=" in argument(run, "--model_args") for run in plan(replace(comparison, store=False))
+    )
+
+
+def test_seeds_and_routers_make_runs_of_their_own(comparison, tmp_path):
+    several = replace(
+        comparison,
+        methods=("random", "sample:0.6", "nearest", "cover"),
+        seeds=(0, 5),
+        routers={"": [tmp_path / "r0", tmp_path / "r1"]},
+    )
+    runs = plan(several)
+    assert [run.label for run in runs] == [
+        *("random-0", "random-5", "sample:0.6-0", "sample:0.6-5", "nearest-0", "nearest-1", "cover")
+    ]
+    assert argument(runs[3], "--seed") == "5,1239,1239,1234"
+    assert len({run.folder for run in runs}) == 7
+    assert len({run.method for run in runs}) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": ("nearst",)}, "did you mean 'nearest'"),
+        ({"methods": ("sample:0",)}, "temperature above 0"),
+        ({"methods": ("sample",)}, "temperature above 0"),
+        ({"methods": ("greedy:1",)}, "takes no parameter"),
+        ({"routers": {}}, "needs --router"),
+        ({"outcomes": {"other": "z"}}, "needs --outcomes"),
+        ({"n": 5}, "pool has 4 heads"),
+        ({"methods": ()}, "nothing to compare"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_runs(comparison, change, message):
+    with pytest.raises(ArgumentError, match=message):
+        plan(replace(comparison, **change))
+
+
+def test_a_comma_in_a_value_is_refused(comparison, tmp_path):
+    with pytest.raises(DataError, match="comma"):
+        plan(replace(comparison, outcomes={"": tmp_path / "a,b"}))
+
+
+class Harness:
+    """In place of lm_eval: writes a results file, or fails."""
+
+    def __init__(self, comparison):
+        self.ran = []
+        self.fail = None
+
+    def __call__(self, arguments, log):
+        self.ran.append(arguments)
+        log.write_text("Traceback\nsprint-eval: error: too big\n")
+        if self.fail == len(self.ran):
+            return 2
+        folder = arguments[arguments.index("--output_path") + 1]
+        from pathlib import Path
+
+        path = Path(folder) / "model" / f"results_{len(self.ran)}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({}))
+        return 0
+
+
+def test_it_goes_on_where_it_was(comparison):
+    runs, harness = plan(comparison), Harness(comparison)
+    harness.fail = 3
+    with pytest.raises(
+        GenerationError, match=r"exit code 2 in run 'sample:0\.6' on t: sprint-eval: error: too big"
+    ):
+        carry_out(runs, comparison.out, harness)
+    harness.fail = None
+    assert carry_out(runs, comparison.out, harness) == len(runs) - 2
+    assert carry_out(runs, comparison.out, harness) == 0
+    assert harness.ran[2] == harness.ran[3] == runs[2].arguments
+    for run in runs:
+        assert len(list(run.folder.rglob("results_*.json"))) == 1
+
+
+def test_a_run_whose_router_changed_begins_anew(comparison, monkeypatch):
+    harness = Harness(comparison)
+    carry_out(plan(comparison), comparison.out, harness)
+    before = len(harness.ran)
+    monkeypatch.setattr("sprint_eval.compare.plan._router_facts", lambda folder: "trained again")
+    runs = plan(comparison)
+    assert carry_out(runs, comparison.out, harness) == 2
+    assert [argument(run, "--model") for run in runs if run.arguments in harness.ran[before:]] == [
+        "sprint-router",
+        "sprint-router",
+    ]
+    assert all(len(list(run.folder.rglob("results_*.json"))) == 1 for run in runs)
+
+
+def test_a_run_without_results_is_not_done(comparison):
+    def silent(arguments, log):
+        log.write_text("warning: could not save\n")
+        return 0
+
+    with pytest.raises(GenerationError, match="wrote no results in run 'greedy' on t: warning"):
+        carry_out(plan(comparison), comparison.out, silent)
+
+
+def test_curves_average_runs_and_draw_questions():
+    scores = np.zeros((2, 100, 3))
+    scores[0, :50, 0], scores[1, :50, 0] = 1, 0
+    scores[:, :50, 1:] = 1
+    line = curve("x", scores)
+    assert line.mean.tolist() == [0.25, 0.5, 0.5]
+    assert line.runs == 2
+    assert line.low[1] == pytest.approx(0.4, abs=0.02)
+    assert line.high[1] == pytest.approx(0.6, abs=0.02)
+
+
+def test_the_figure_is_drawn_twice_the_same(tmp_path):
+    generator = np.random.default_rng(0)
+    panels = []
+    for title in ("one", "two $x"):
+        curves = [
+            curve(name, np.maximum.accumulate(generator.random((1, 40, 8)) < 0.2, axis=2))
+            for name in ("a", "b")
+        ]
+        panels.append(Panel(title, curves, 40, oracle=0.9))
+    first = [path.read_bytes() for path in write_figure(tmp_path / "figure4", panels)]
+    second = [path.read_bytes() for path in write_figure(tmp_path / "figure4", panels)]
+    assert first == second
+    assert first[0].startswith(b"\x89PNG")
+    assert b"Pass@N" in first[1]
+    with pytest.raises(DataError, match="no curve"):
+        write_figure(tmp_path / "none", [])
+
+
+def test_method_names():
+    assert parse_method("sample:0.6").temperature == 0.6
+    assert [parse_method(name).name for name in DEFAULT] == list(DEFAULT)
+
+
+def test_a_dry_run_prints_commands_and_makes_nothing(comparison, tmp_path, capsys):
+    out = tmp_path / "dry"
+    line = ["compare", "--model", "tiny", "--tasks", "t", "--n", "2", "--out", str(out), "--dry-run"]
+    line += ["--methods", "greedy", "cover", "--outcomes", "t=runs/z", "--metadata", "data_dir=d"]
+    assert main([*line, "--", "--apply_chat_template"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2
+    assert printed[1].startswith("lm_eval --model pruned-head")
+    assert all("data_dir=d,n=2" in text and "--apply_chat_template" in text for text in printed)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--outcomes", "u=z"], "u is not among --tasks t"),
+        (["--outcomes", "a", "b"], "names 2 folders"),
+        (["--model_args", "dtype"], "not of the form name=value"),
+        (["--model_args", "pretrained=x"], "compare sets itself"),
+        (["--limit", "0"], "expected 1 or more"),
+    ],
+)
+def test_bad_arguments_are_one_line(comparison, tmp_path, capsys, more, message):
+    with pytest.raises(SystemExit):
+        main(["compare", "--model", "m", "--tasks", "t", "--out", str(tmp_path / "o"), *more])
+    assert message in capsys.readouterr().err
