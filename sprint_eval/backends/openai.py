@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -12,13 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from sprint_eval.backends.http import JsonClient, RefusedError
-from sprint_eval.backends.served import cut_generation, cut_text, serving_order
+from sprint_eval.backends.served import (
+    PROBE_LOGPROBS,
+    check_effect,
+    cut_generation,
+    cut_text,
+    probe_sets,
+    serving_order,
+)
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import FinishReason, Generation, Request
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError, GenerationError
 from sprint_eval.export.adapters import adapter_name
-from sprint_eval.heads import HeadSet
+from sprint_eval.heads import BASE, HeadSet
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,10 @@ class ServerModels:
         return cls(base, frozenset(listed) - {base})
 
     def name_of(self, heads: HeadSet) -> str:
-        """The model that prunes these heads."""
-        return adapter_name(heads) if heads else self.base
+        """The model that prunes these heads; for none the adapter that changes nothing, if it is served."""
+        if heads or BASE in self.adapters:
+            return adapter_name(heads)
+        return self.base
 
     def check(self, head_sets: Sequence[HeadSet], where: str) -> None:
         """Refuse head sets that the server has no adapter for (:class:`ArgumentError`)."""
@@ -110,6 +122,7 @@ class OpenAIBackend:
         self._concurrency = concurrency
         self._token_ids = token_ids
         self._models: ServerModels | None = None
+        self._probed = False
         self.counters = Counters()
 
     def generate(
@@ -128,6 +141,7 @@ class OpenAIBackend:
         self._models.check([request.heads for request in requests], self._client.base_url)
         self._client.stop.clear()
         try:
+            self._probe(requests)
             answers = self._all(requests, progress)
         finally:
             self.counters.decode_seconds += time.perf_counter() - started
@@ -155,6 +169,37 @@ class OpenAIBackend:
             self._client.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
         return answers
+
+    def _probe(self, requests: Sequence[Request]) -> None:
+        """Once, before the first answers: do the adapters change anything?"""
+        sets = probe_sets(requests)
+        if self._probed or not sets:
+            return
+        values: dict[HeadSet, list[float]] = {}
+        for heads in (HeadSet(), *sets):
+            value = self._first_logprobs(requests[0].prompt, heads)
+            if not value:
+                _LOGGER.warning("%s gives no logprobs: cannot tell that it prunes", self._client.base_url)
+                return
+            values[heads] = value
+        base = values.pop(HeadSet())
+        check_effect(self._client.base_url, base, values)
+        self._probed = True
+
+    def _first_logprobs(self, prompt: tuple[int, ...], heads: HeadSet) -> list[float]:
+        """Log-probabilities of the likeliest first tokens; empty where the server does not give any."""
+        request = Request(prompt, heads, max_new_tokens=1)
+        model = self._models.name_of(heads) if self._models else ""
+        try:
+            answer = self._client.post(
+                "/completions", self._body(request, model) | {"logprobs": PROBE_LOGPROBS}
+            )
+            top = answer["choices"][0]["logprobs"]["top_logprobs"][0]
+            return [float(value) for value in top.values()]
+        except RefusedError as error:
+            raise self._explained(error, model) from None
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            return []
 
     def _count(self, request: Request, tokens: int) -> None:
         self.counters.requests += 1

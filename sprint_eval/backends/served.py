@@ -14,9 +14,13 @@ from typing import Any
 from sprint_eval.engine.request import FinishReason, Generation, Request
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker, answer_text
-from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.errors import ArgumentError, DataError, GenerationError
 from sprint_eval.files import read_json
-from sprint_eval.heads import HeadSet
+from sprint_eval.heads import BASE, HeadSet
+
+_PROBES = 3
+PROBE_LOGPROBS = 5
+_ROUNDING = 1e-4
 
 
 class ServedModel:
@@ -54,7 +58,7 @@ class Adapters:
     Attributes:
         folder: the folder of ``sprint-eval export heads``.
         manifest: its manifest.
-        paths: folder of each head set's adapter.
+        paths: folder of each head set's adapter; the base has one too, which changes nothing.
     """
 
     folder: Path
@@ -73,6 +77,7 @@ class Adapters:
         folder = Path(folder)
         manifest = read_manifest(folder)
         paths = {entry["heads"]: folder / entry["name"] for entry in manifest["adapters"]}
+        paths[BASE] = folder / manifest["null_adapter"]
         for heads, path in paths.items():
             if not (path / "adapter_model.safetensors").is_file():
                 raise DataError(f"the adapter of {heads} is missing: {path}; run the export again")
@@ -93,12 +98,41 @@ class Adapters:
 
     def check(self, head_sets: Sequence[HeadSet]) -> None:
         """Refuse head sets without an adapter (:class:`ArgumentError`)."""
-        lacking = [str(heads) for heads in head_sets if heads and str(heads) not in self.paths]
+        lacking = [str(heads) for heads in head_sets if str(heads) not in self.paths]
         if lacking:
             raise ArgumentError(
                 f"{self.folder} has no adapter for {_some(lacking)}; add what is missing: sprint-eval export "
                 f"heads --model {self.manifest['model']} --pool … --out {self.folder}"
             )
+
+
+def probe_sets(requests: Sequence[Request]) -> list[HeadSet]:
+    """A few of the head sets asked for, by which to tell whether an engine prunes at all."""
+    found = dict.fromkeys(request.heads for request in requests if request.heads)
+    return list(found)[:_PROBES]
+
+
+def check_effect(where: str, base: Sequence[float], pruned: Mapping[HeadSet, Sequence[float]]) -> None:
+    """Refuse an engine whose adapters change nothing: it would pass the base off as every head set.
+
+    Args:
+        base: log-probabilities of the likeliest first tokens of an answer.
+        pruned: the same under some head sets.
+
+    Raises:
+        GenerationError: all of them are the base's, but for rounding.
+    """
+
+    def differs(values: Sequence[float]) -> bool:
+        pairs = zip(sorted(base), sorted(values), strict=False)
+        return len(values) != len(base) or any(abs(a - b) > _ROUNDING for a, b in pairs)
+
+    if pruned and not any(differs(values) for values in pruned.values()):
+        names = ", ".join(map(str, pruned))
+        raise GenerationError(
+            f"{where}: the adapters {names} change nothing, so this engine would decode the base under their "
+            "names; it may not apply LoRA to the output projection of this architecture"
+        )
 
 
 def serving_order(requests: Sequence[Request]) -> list[int]:

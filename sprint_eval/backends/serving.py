@@ -12,6 +12,7 @@ from sprint_eval.backends.base import Backend
 from sprint_eval.backends.served import Adapters, ServedModel, served_model
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError
+from sprint_eval.heads import BASE
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -155,10 +156,13 @@ class Serving:
         Raises:
             MismatchError: the adapters were made from other weights than vLLM would load.
         """
-        if self.engine == "vllm" and self.adapters is not None and self.adapters.paths:
+        pruning = [
+            path for heads, path in (self.adapters.paths if self.adapters else {}).items() if heads != BASE
+        ]
+        if self.engine == "vllm" and self.adapters is not None and pruning:
             from sprint_eval.export.verify import check_checkpoint
 
-            first = next(iter(self.adapters.paths.values()))
+            first = pruning[0]
             if not check_checkpoint(first, pretrained, revision):
                 _LOGGER.warning("cannot tell whether %s belongs to %s", self.adapters.folder, pretrained)
         return served_model(config, pretrained, revision=revision, trust_remote_code=trust_remote_code)

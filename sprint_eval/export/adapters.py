@@ -114,11 +114,12 @@ class AdapterPlan:
             projection = layout.outputs[part.layer]
             if projection is None:
                 raise UnsupportedModelError(f"layer {part.layer} has no attention left to prune")
-            count, columns = len(part.columns), torch.tensor(part.columns)
+            count, columns = len(part.columns), torch.tensor(part.columns, dtype=torch.long)
             selector = torch.zeros(part.rank, part.in_features, dtype=self.dtype)
             selector[torch.arange(count), columns] = 1.0
             change = torch.zeros(part.out_features, part.rank, dtype=self.dtype)
-            change[:, :count] = -output_columns(projection, columns, self.dtype).to(self.dtype)
+            if count:
+                change[:, :count] = -output_columns(projection, columns, self.dtype).to(self.dtype)
             weights[f"{_PEFT_PREFIX}{part.module}.lora_A.weight"] = selector
             weights[f"{_PEFT_PREFIX}{part.module}.lora_B.weight"] = change
         return weights
@@ -160,6 +161,19 @@ def plan_adapters(model: nn.Module, head_sets: Iterable[HeadSet], pad: bool = Tr
         )
         plans.append(AdapterPlan(heads, parts, _compute_dtype(model), layout.architecture.conv1d))
     return plans
+
+
+def null_adapter(model: nn.Module) -> AdapterPlan:
+    """An adapter that changes nothing, by which the base can be asked for like any head set.
+
+    Some engines give rows without an adapter another row's: vLLM 0.32's CPU backend looks up index
+    -1, which is the last adapter loaded.
+    """
+    layout = attention_layout(model)
+    names = _projection_names(model, layout)
+    layer = min(names)
+    part = LayerPart(names[layer], layer, (), 1, *projection_shape(layout.outputs[layer]))
+    return AdapterPlan(HeadSet(), (part,), _compute_dtype(model), layout.architecture.conv1d)
 
 
 def _part(

@@ -5,6 +5,7 @@
     OUT/heads.json                        the manifest, written last
     OUT/L15H0/adapter_config.json         what peft, vLLM and SGLang read
     OUT/L15H0/adapter_model.safetensors
+    OUT/base/…                            an adapter that changes nothing
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import sprint_eval
 from sprint_eval.architectures import attention_layout
 from sprint_eval.errors import DataError, MismatchError
-from sprint_eval.export.adapters import AdapterPlan, adapter_name, plan_adapters
+from sprint_eval.export.adapters import AdapterPlan, adapter_name, null_adapter, plan_adapters
 from sprint_eval.export.ranks import vllm_rank
 from sprint_eval.files import read_json, write_json
 from sprint_eval.fingerprint import model_fingerprint
-from sprint_eval.heads import HeadPool, HeadSet
+from sprint_eval.heads import BASE, HeadPool, HeadSet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +64,7 @@ def export_heads(
     dry_run: bool = False,
     say: Callable[[str], None] = print,
 ) -> ExportReport:
-    """Write an adapter for each head set of a pool (none for the base) and the manifest.
+    """Write an adapter for each head set of a pool, one that changes nothing, and the manifest.
 
     A folder with adapters of the same model is continued: adapters that are there stay, and stay in
     the manifest. Each adapter appears whole or not at all.
@@ -204,7 +205,7 @@ def _write_all(
     with FileLock(str(out / ".lock")):
         for stale in out.glob(f"{_PARTIAL}*"):  # we hold the lock: nobody is writing these any more
             shutil.rmtree(stale, ignore_errors=True)
-        for plan in missing:
+        for plan in [null_adapter(model), *missing]:
             if not _is_there(out / plan.name, facts, plan):  # another process may have been first
                 _write_adapter(plan, plan.tensors(layout), out, facts, model_name)
 
@@ -251,6 +252,7 @@ def _write_manifest(
         "max_rank": largest,
         "vllm_max_lora_rank": vllm_rank(largest),
         "num_bytes": sum(entry["num_bytes"] for entry in entries.values()),
+        "null_adapter": BASE,
         "pool": [str(heads) for heads in pool],
         "adapters": list(entries.values()),
     }

@@ -10,12 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import torch
 
 from sprint_eval.backends.http import JsonClient, Patience
 from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.request import Request
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.heads import HeadSet
+from sprint_eval.masking import HeadMasker
 
 # What a fault does to the n-th completion asked for (from 0): a status to answer with, seconds to
 # sleep before answering, "garbage", "empty", or None to serve it.
@@ -23,7 +25,7 @@ Fault = Callable[[int], "int | float | str | None"]
 
 
 class FakeServer:
-    """Serves masked decodings of a model; ``base`` and every name in ``adapters`` is a model."""
+    """Serves masked decodings of a model; ``tiny`` and every name in ``adapters`` is a model."""
 
     def __init__(self, model: Any, tokenizer: Any, adapters: list[str]) -> None:
         self.adapters = list(adapters)
@@ -31,10 +33,12 @@ class FakeServer:
         self.token_ids = True
         self.parents = True
         self.echo_model: str | None = None
+        self.inert = False
         self.bodies: list[dict[str, Any]] = []
         self.most_at_once = 0
         self._at_once = 0
         self._settings = DecodingSettings.from_model(model, tokenizer)
+        self._model = model
         self._engine = PlainEngine(model, tokenizer, settings=self._settings)
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
@@ -99,42 +103,51 @@ class FakeServer:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            self._complete(handler, body, self.fault(number))
+            status, value = self._reply(body, self.fault(number))
         finally:
             with self._lock:
                 self._at_once -= 1
-
-    def _complete(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], fault: Any) -> None:
-        if isinstance(fault, float):
-            time.sleep(fault)
-        elif isinstance(fault, int):
-            self.answer(handler, fault, {"error": {"message": f"made to answer {fault}"}})
-            return
-        elif fault == "garbage":
-            self.answer(handler, 200, b"<html>bad gateway</html>")
-            return
-        elif fault == "empty":
-            self.answer(handler, 200, {"choices": []})
-            return
-        name = body["model"]
         if self._server is None:
             handler.connection.close()  # killed while this request was under way
             return
+        self.answer(handler, status, value)
+
+    def _reply(self, body: dict[str, Any], fault: Any) -> tuple[int, Any]:
+        if isinstance(fault, float):
+            time.sleep(fault)
+        elif isinstance(fault, int):
+            return fault, {"error": {"message": f"made to answer {fault}"}}
+        elif fault == "garbage":
+            return 200, b"<html>bad gateway</html>"
+        elif fault == "empty":
+            return 200, {"choices": []}
+        name = body["model"]
         if name != "tiny" and name not in self.adapters:
-            self.answer(handler, 404, {"error": {"message": f"The model `{name}` does not exist."}})
-            return
-        self.answer(handler, 200, self._completion(body, name))
+            return 404, {"error": {"message": f"The model `{name}` does not exist."}}
+        return 200, self._completion(body, name)
 
     def _completion(self, body: dict[str, Any], name: str) -> dict[str, Any]:
         heads = HeadSet() if name == "tiny" else HeadSet.parse(name)
         request = Request(tuple(body["prompt"]), heads, body["max_tokens"], tuple(body["stop"]))
         with self._decoding:
             generation = self._engine.generate([request])[0]
-        choice = {"text": generation.text, "finish_reason": generation.finish_reason}
+        choice: dict[str, Any] = {"text": generation.text, "finish_reason": generation.finish_reason}
+        if body.get("logprobs") is not None:
+            shown = HeadSet() if self.inert else heads
+            choice["logprobs"] = {"top_logprobs": [self._logprobs(request.prompt, shown)]}
         if self.token_ids and body.get("return_token_ids"):
-            choice["token_ids"] = list(generation.tokens)  # type: ignore[assignment]
+            choice["token_ids"] = list(generation.tokens)
         usage = {"completion_tokens": len(generation.tokens)}
         return {"model": self.echo_model or name, "choices": [choice], "usage": usage}
+
+    def _logprobs(self, prompt: tuple[int, ...], heads: HeadSet) -> dict[str, float]:
+        """Log-probabilities of the likeliest next tokens."""
+        with self._decoding, torch.no_grad(), HeadMasker(self._model).every_row(heads):
+            logits = self._model(input_ids=torch.tensor([prompt])).logits[0, -1]
+        top = logits.log_softmax(-1).topk(5)
+        return {
+            str(token): value for token, value in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        }
 
 
 @pytest.fixture(scope="session")

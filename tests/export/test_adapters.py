@@ -124,6 +124,17 @@ def test_padding_adds_zeros_only(tiny_model: Callable[..., Any]) -> None:
     assert torch.equal(weight + b @ a, pruned)
 
 
+def test_the_null_adapter_changes_nothing(tiny_model: Callable[..., Any], tmp_path: Path) -> None:
+    model, ids = tiny_model("gpt2"), _ids()
+    base = _masked(model, ids, [HeadSet()] * 4)
+    export_heads(model, [ONE], tmp_path, model_name="tiny", say=lambda line: None)
+    loaded = _with_adapters(model, tmp_path, [HeadSet(), ONE])
+    with torch.no_grad():
+        logits = loaded(input_ids=ids, adapter_names=["base"] * 4).logits
+        assert torch.equal(logits, loaded(input_ids=ids, adapter_names=["__base__"] * 4).logits)
+        assert (logits - base).abs().max() < 1e-5
+
+
 def test_a_cut_layer_and_a_long_set(tiny_model: Callable[..., Any], tmp_path: Path) -> None:
     from sprint_eval.architectures import attention_layout
 
