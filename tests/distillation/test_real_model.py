@@ -1,0 +1,85 @@
+"""The whole line on the real model, small: 100 questions, one round, 30 % of heads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sprint_eval.cli import main
+from sprint_eval.pruning.checkpoint import load_pruned
+from sprint_eval.pruning.dense import dense_model
+from sprint_eval.pruning.speed import measure
+
+TASK = "rg_math_pass_at_n_fewshot"
+METADATA = {"train_size": 600, "test_size": 60}
+
+
+@pytest.fixture(scope="module")
+def run_folder(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distill") / "run"
+    arguments = ["distill", "--model", smollm2, "--task", TASK, "--num-fewshot", "0", "--limit", "100"]
+    arguments += [
+        "--metadata",
+        json.dumps(METADATA),
+        "--teacher-epochs",
+        "1",
+        "--rounds",
+        "1",
+        "--ratio",
+        "0.3",
+    ]
+    arguments += ["--calibration", "16", "--mixed-precision", "bf16", "--no-speed", "--out", str(folder)]
+    assert main(arguments) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_from_a_model_to_an_evaluated_student(run_folder: Path) -> None:
+    report = json.loads((run_folder / "report.json").read_text())
+    assert report["training_questions"] == 100
+    assert report["student"]["heads"] == 189
+    assert report["reductions_percent"]["heads"] == pytest.approx(30)
+    assert 4.4 < report["reductions_percent"]["parameters"] < 6
+    log = [json.loads(line) for line in (run_folder / "teacher-training.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"] < 0.7 * log[0]["loss"]
+
+    import lm_eval
+
+    results = lm_eval.simple_evaluate(
+        model="distilled-pruned",
+        model_args=f"pretrained={run_folder / 'student'}",
+        tasks=[TASK],
+        num_fewshot=0,
+        limit=12,
+        metadata={**METADATA, "n": 2},
+        device="cpu",
+    )
+    assert results["config"]["method"] == "distilled-pruned"
+    assert results["config"]["removed_heads_share"] == pytest.approx(0.3)
+    scores = results["results"][TASK]
+    assert any(name.startswith("pass@1") for name in scores)
+    answers = [sample["filtered_resps"][0] for sample in results["samples"][TASK]]
+    assert sum(answer.strip().startswith("The answer is") for answer in answers) > 8, "the format was learnt"
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_student_is_the_masked_model_to_float32_rounding(run_folder: Path) -> None:
+    student = load_pruned(run_folder / "student")
+    whole = dense_model(student)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 49152, (2, 96), generator=generator)
+    expected = whole(ids).logits
+    difference = (student(ids).logits - expected).abs().max() / expected.abs().max()
+    assert difference < 1e-4
+    cache = student(ids[:, :64]).past_key_values
+    rest = torch.cat([student(ids[:, t : t + 1], past_key_values=cache).logits for t in range(64, 96)], dim=1)
+    assert (rest - expected[:, 64:]).abs().max() / expected.abs().max() < 1e-4
+    points = measure(whole, student, shapes=((1, 32),), decode_tokens=4, pairs=3)
+    assert [point.what for point in points] == ["prefill", "decode"]
+    assert all(
+        point.ratio > 0.3 for point in points
+    )  # speeds are for benchmarks; this one runs beside others
