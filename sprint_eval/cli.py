@@ -20,6 +20,7 @@ SUBCOMMANDS: tuple[tuple[str, str], ...] = (
     ("outcomes", "sprint_eval.commands.outcomes"),
     ("regrade", "sprint_eval.commands.regrade"),
     ("train-router", "sprint_eval.commands.train_router"),
+    ("compare", "sprint_eval.commands.compare"),
     ("distill", "sprint_eval.commands.distill"),
     ("export", "sprint_eval.commands.export"),
     ("leaderboard", "sprint_eval.commands.leaderboard"),
