@@ -103,9 +103,9 @@ SE.rankingRow = function (table, columns, index, family, k, reference, scale) {
 
 SE.nameCell = function (table, row) {
   return [
-    SE.h("button", { type: "button", class: "link", id: `row-${row.id}`, onclick: () => SE.go({ view: "runs", find: "", side: row.id }, true) },
+    SE.h("div", { class: "line" }, SE.h("button", { type: "button", class: "link", id: `row-${row.id}`, onclick: () => SE.go({ view: "runs", find: "", side: row.id }, true) },
       SE.method(row)),
-    row.letters && table.rows.length > 1 && SE.h("span", { class: "letters", title: "methods that share a letter are not shown to differ" }, row.letters),
+    row.letters && table.rows.length > 1 && SE.h("span", { class: "letters", title: "methods that share a letter are not shown to differ" }, row.letters)),
     row.notes.length > 0 && SE.h("div", { class: "flags" }, SE.flags(row)),
   ];
 };
