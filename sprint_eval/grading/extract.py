@@ -27,6 +27,7 @@ _PHRASE = re.compile(
 _SENTENCE_END = re.compile(r"\n|[。；！？]|[.!?](?=\s|\Z|\*)")
 _MATH = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]|\$\$?([^$\n]{1,300}?)\$\$?", re.DOTALL)
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\s+[A-Za-z]{2,}")
+_ARITHMETIC = re.compile(r"[\d\s.,+*/()-]*\d[\d\s.,+*/()-]*")
 _LATEX = re.compile(r"[\\^{}\[\]√]|\(.*,.*\)")
 _FIRST = r"(?<![A-Za-z0-9_.])"  # not inside a word or a number
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
@@ -87,7 +88,9 @@ def _from_sentence(sentence: str, last: bool) -> str | None:
         if content.strip() and not _PROSE.search(content):
             return _right_side(content)
     sentence = _right_side(sentence).strip(" *")
-    if parse_number(sentence) is not None or (_LATEX.search(sentence) and not _PROSE.search(sentence)):
+    if parse_number(sentence) is not None or _ARITHMETIC.fullmatch(sentence):
+        return sentence
+    if _LATEX.search(sentence) and not _PROSE.search(sentence):
         return sentence
     numbers = [match.group() for match in _NUMBER.finditer(sentence)]
     if numbers:

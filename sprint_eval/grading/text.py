@@ -63,7 +63,7 @@ def undress(answer: str) -> str:
     text = _DELIMITERS.sub(" ", text)
     text = _MARKDOWN.sub("", text)
     text = " ".join(text.split())
-    return text.rstrip(" .。,，;；:：").lstrip(" ,，;；:：")
+    return text.rstrip(" .。,，;；:：\\").lstrip(" ,，;；:：")
 
 
 def comparable(answer: str) -> str:
