@@ -19,12 +19,14 @@ SUBCOMMANDS: tuple[tuple[str, str], ...] = (
     ("sweep", "sprint_eval.commands.sweep"),
     ("outcomes", "sprint_eval.commands.outcomes"),
     ("regrade", "sprint_eval.commands.regrade"),
+    ("study", "sprint_eval.commands.study"),
     ("train-router", "sprint_eval.commands.train_router"),
     ("compare", "sprint_eval.commands.compare"),
     ("distill", "sprint_eval.commands.distill"),
     ("export", "sprint_eval.commands.export"),
     ("leaderboard", "sprint_eval.commands.leaderboard"),
     ("lm-eval", "sprint_eval.commands.lm_eval"),
+    ("demo", "sprint_eval.commands.demo"),
 )
 
 EXAMPLES = """\
