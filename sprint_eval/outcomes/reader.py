@@ -66,6 +66,11 @@ class Outcomes:
         """The subject of each row."""
         return [question.subject for question in self.questions]
 
+    @property
+    def has_texts(self) -> bool:
+        """Whether the answers themselves can be read, as those of a store can."""
+        return self._cells is not None
+
     def cell(self, i: int, j: int) -> Cell:
         """Answer of variant ``j`` (:data:`BASE_COLUMN` for the base) to question ``i``.
 
