@@ -17,6 +17,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +38,7 @@ class SimulatedEmbedder:
     def __init__(self, seed: int = 0) -> None:
         self._topics = np.random.default_rng(seed).normal(size=(TOPICS, WIDTH))
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
         vectors = np.empty((len(texts), WIDTH), np.float32)
         for i, text in enumerate(texts):
             number = int(text.split()[-1]) if text.split()[-1].isdigit() else 0
@@ -46,14 +47,15 @@ class SimulatedEmbedder:
 
 
 def simulated_outcomes(questions: int, heads: int, seed: int = 0) -> Outcomes:
-    """Each head solves 30 % of everything, and 60 % of one topic."""
+    """Each head solves 30 % of everything, and 60 % of one topic; the base 35 %."""
     generator = np.random.default_rng(seed)
     chance = np.full((questions, heads), 0.3)
     own = np.arange(questions)[:, None] % TOPICS == np.arange(heads)[None] % TOPICS
     chance[own] = 0.6
     z = (generator.random((questions, heads)) < chance).astype(np.int8)
     pool = HeadPool(tuple(HeadSet.of(Head(j // 16, j % 16)) for j in range(heads)))
-    return Outcomes.from_arrays(z, [f"question {i}" for i in range(questions)], pool)
+    base = (generator.random(questions) < 0.35).astype(np.int8)
+    return Outcomes.from_arrays(z, [f"question {i}" for i in range(questions)], pool, base=base)
 
 
 def peak_mib() -> float:

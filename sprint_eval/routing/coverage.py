@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sprint_eval.routing.selection import Ranking
-from sprint_eval.routing.solve_model import SolveModel, fit_solve_model, logit, smooth_rates
+from sprint_eval.routing.solve_model import SolveModel, logit, smooth_rates
 
 # Temperatures of the weights of training questions, in standard deviations of their similarity;
 # None weighs all alike, which makes the rule the fixed greedy cover.
@@ -121,22 +121,44 @@ class CoverageRule:
         )
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """Calibrated probabilities of all candidates, for training several rules from one model.
+
+    Attributes:
+        model: trained on all questions.
+        out_of_fold: what it says of each training question when trained without its fold, ``[n, J]``.
+        folds: fold of each question, ``[n]``; twins share one.
+    """
+
+    model: SolveModel
+    out_of_fold: np.ndarray
+    folds: np.ndarray
+
+
 def fit_coverage(
-    embeddings: np.ndarray, z: np.ndarray, columns: np.ndarray, folds: np.ndarray, seed: int, select_for: int
+    embeddings: np.ndarray,
+    z: np.ndarray,
+    columns: np.ndarray,
+    predictions: Predictions,
+    seed: int,
+    select_for: int,
 ) -> tuple[CoverageRule, dict[str, Any]]:
     """Train the rule on all questions, its hyperparameters chosen by cross-validation on the same.
 
     Args:
         embeddings: of the training questions, ``[n, width]``.
-        z: outcomes of the candidates ``columns`` of the pool, ``[n, J]``.
-        folds: fold of each question; twins share one.
+        z: outcomes of all candidates of the pool, ``[n, J]``.
+        columns: the candidates that the rule may choose.
+        predictions: of all candidates.
         seed: of samples taken where there are very many questions.
         select_for: hyperparameters are judged by mean Pass@k, k = 1 to this.
 
     Returns:
         The rule, and mean Pass@k out of fold: of the choice, and of the fixed greedy cover.
     """
-    model, out_of_fold = fit_solve_model(embeddings, z, folds, seed)
+    z, out_of_fold = z[:, columns], predictions.out_of_fold[:, columns]
+    model, folds = predictions.model.part(columns), predictions.folds
     center = embeddings.mean(axis=0)
     units = _unit(embeddings - center)
     scale = _similarity_scale(units, seed)

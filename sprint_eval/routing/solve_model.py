@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class SolveModel:
 
     Attributes:
         weights: of the ridge, ``[width, J]``.
+        shared: their mean over candidates, ``[width]``, which gives δ̄.
         center: mean embedding in training, ``[width]``.
         rates: ``m_j``, smoothed, ``[J]``.
         calibration: a, b, c, d; ``[4]``.
@@ -35,6 +36,7 @@ class SolveModel:
     """
 
     weights: np.ndarray
+    shared: np.ndarray
     center: np.ndarray
     rates: np.ndarray
     calibration: np.ndarray
@@ -42,14 +44,20 @@ class SolveModel:
 
     def predict(self, embeddings: np.ndarray) -> np.ndarray:
         """Probabilities ``[m, J]``, in (0, 1), for embeddings ``[m, width]``."""
-        deviations = (embeddings - self.center).astype(np.float64) @ self.weights
-        return _calibrated(deviations, self.rates, self.calibration)
+        centred = (embeddings - self.center).astype(np.float64)
+        deviations, mean = centred @ self.weights, centred @ self.shared
+        return _calibrated(deviations, mean, self.rates, self.calibration)
+
+    def part(self, columns: np.ndarray) -> SolveModel:
+        """The same for some of the candidates; what it says of these does not change."""
+        return replace(self, weights=self.weights[:, columns], rates=self.rates[columns])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved."""
         return {
-            "solve_weights": self.weights.astype(np.float32),
-            "solve_center": self.center.astype(np.float32),
+            "solve_weights": self.weights,
+            "solve_shared": self.shared,
+            "solve_center": self.center,
             "solve_rates": self.rates,
             "solve_calibration": self.calibration,
         }
@@ -59,6 +67,7 @@ class SolveModel:
         """The model that was saved as these arrays."""
         return cls(
             weights=arrays["solve_weights"],
+            shared=arrays["solve_shared"],
             center=arrays["solve_center"],
             rates=arrays["solve_rates"],
             calibration=arrays["solve_calibration"],
@@ -85,8 +94,9 @@ def fit_solve_model(
     calibration = _fit_calibration(deviations, fold_rates, z, seed)
     ridge = _Ridge(embeddings, z)
     rates = smooth_rates(z.mean(axis=0), len(z))
-    model = SolveModel(ridge.weights(alpha).astype(np.float32), ridge.center, rates, calibration, alpha)
-    return model, _calibrated(deviations, fold_rates, calibration)
+    weights = ridge.weights(alpha).astype(np.float32)
+    model = SolveModel(weights, weights.mean(axis=1), ridge.center, rates, calibration, alpha)
+    return model, _calibrated(deviations, deviations.mean(axis=1), fold_rates, calibration)
 
 
 def smooth_rates(rates: np.ndarray, count: float | np.ndarray) -> np.ndarray:
@@ -134,7 +144,8 @@ class _Ridge:
 def _fit_calibration(deviations: np.ndarray, rates: np.ndarray, z: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.linear_model import LogisticRegression
 
-    features, labels = _features(deviations, rates).reshape(-1, 3), z.reshape(-1)
+    features = _features(deviations, deviations.mean(axis=1), rates).reshape(-1, 3)
+    labels = z.reshape(-1)
     if len(labels) > _MAX_CALIBRATION_PAIRS:
         drawn = np.random.default_rng(seed).choice(len(labels), _MAX_CALIBRATION_PAIRS, replace=False)
         features, labels = features[drawn], labels[drawn]
@@ -146,13 +157,14 @@ def _fit_calibration(deviations: np.ndarray, rates: np.ndarray, z: np.ndarray, s
     return np.concatenate([fitted.intercept_, slopes])
 
 
-def _features(deviations: np.ndarray, rates: np.ndarray) -> np.ndarray:
+def _features(deviations: np.ndarray, mean: np.ndarray, rates: np.ndarray) -> np.ndarray:
     """What the calibration looks at for each cell, ``[n, J, 3]``."""
-    mean = deviations.mean(axis=1, keepdims=True)
-    own = deviations - mean
-    return np.stack(np.broadcast_arrays(logit(rates), mean, own), axis=-1)
+    own = deviations - mean[:, None]
+    return np.stack(np.broadcast_arrays(logit(rates), mean[:, None], own), axis=-1)
 
 
-def _calibrated(deviations: np.ndarray, rates: np.ndarray, calibration: np.ndarray) -> np.ndarray:
-    scores = calibration[0] + _features(deviations, rates) @ calibration[1:]
+def _calibrated(
+    deviations: np.ndarray, mean: np.ndarray, rates: np.ndarray, calibration: np.ndarray
+) -> np.ndarray:
+    scores = calibration[0] + _features(deviations, mean, rates) @ calibration[1:]
     return 1.0 / (1.0 + np.exp(-np.clip(scores, -30.0, 30.0)))

@@ -9,11 +9,12 @@ import numpy as np
 
 from sprint_eval.outcomes import Outcomes
 from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST, RouterConfig
-from sprint_eval.routing.coverage import fit_coverage
+from sprint_eval.routing.coverage import Predictions, fit_coverage
 from sprint_eval.routing.embedder import Embedder, SentenceEmbedder, check_embeddings
 from sprint_eval.routing.fit import fit_map
 from sprint_eval.routing.router import PROBE, Router, RouterCard
 from sprint_eval.routing.selection import NearestRule, SelectionRule
+from sprint_eval.routing.solve_model import fit_solve_model
 from sprint_eval.routing.training_data import TrainingSet, key_groups, split_groups, training_set
 
 # Facts of the manifest that say how a question was put to the model.
@@ -86,12 +87,13 @@ def _train_rules(
         "best_head_rate": float(data.z[:, columns].mean(axis=0).max()),
         "oracle_rate": float(data.z[:, columns].any(axis=1).mean()),
     }
+    predictions = Predictions(*fit_solve_model(embeddings, data.z, folds, config.seed), folds)
     for name, chosen in ((COVERAGE, columns), (MIXED, np.arange(len(data.pool)))):
         if len(chosen) == len(columns) and COVERAGE in rules:  # nothing but single heads in the pool
             rules[name], metrics[name] = rules[COVERAGE], metrics[COVERAGE]
             continue
         rules[name], metrics[name] = fit_coverage(
-            embeddings, data.z[:, chosen], chosen, folds, config.seed, config.select_for
+            embeddings, data.z, chosen, predictions, config.seed, config.select_for
         )
     return rules, metrics
 

@@ -151,6 +151,14 @@ def test_probabilities_are_calibrated_out_of_fold(worlds, embedder):
         assert outcome[high].mean() > 2 * outcome.mean()
 
 
+def test_a_part_of_the_model_says_the_same(worlds, embedder):
+    (questions, z), _ = worlds
+    model, _ = fit_solve_model(embedder.encode(questions), z, split_groups(np.arange(len(z)), 5, 0), 0)
+    columns = np.array([3, 20, 7])
+    some = embedder.encode(questions[:5])
+    np.testing.assert_allclose(model.part(columns).predict(some), model.predict(some)[:, columns])
+
+
 def test_without_signal_probabilities_are_the_rates(embedder, random_z):
     z = random_z(400, 8, 0.3)
     z[:, 0] = random_z(400, 1, 0.7, seed=9)[:, 0]
