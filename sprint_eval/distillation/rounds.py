@@ -28,6 +28,7 @@ from sprint_eval.pruning.checkpoint import load_pruned, save_pruned, write_folde
 from sprint_eval.pruning.cost import cost_of, training_flops
 from sprint_eval.pruning.dense import dense_model
 from sprint_eval.pruning.entropy import few_logits
+from sprint_eval.pruning.importance import causal_scores
 from sprint_eval.pruning.neurons import neuron_widths
 from sprint_eval.pruning.removed import Removed
 from sprint_eval.pruning.schedule import check_ratio
@@ -63,7 +64,11 @@ class Run:
     def check(self) -> None:
         """Refuse, before anything is trained, what could not be cut in the end."""
         check_cuttable(self.model)
-        check_ratio(self.config.prune.ratio, attention_layout(self.model).heads, self.config.prune.floor)
+        layout = attention_layout(self.model).heads
+        check_ratio(self.config.prune.ratio, layout, self.config.prune.floor)
+        Scorer(self.config.prune, (), self.outcomes)
+        if self.config.prune.score == "causal":
+            causal_scores(self.outcomes, layout)
         if self.config.prune.ffn_ratio:
             neuron_widths(self.model)
 
