@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sprint_eval.architectures import attention_layout
+from sprint_eval.architectures import architecture_of, attention_layout, head_layout_of_config
 from sprint_eval.errors import ArgumentError, DataError
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout
@@ -78,6 +78,21 @@ def _hflm(config: SweepConfig) -> HFLM:
         )
     except (OSError, ValueError) as error:
         raise DataError(f"cannot load the model {config.model}: {error}") from error
+
+
+def _check_config(config: SweepConfig) -> None:
+    """Refuse an architecture or a pool from the model's config, before its weights are loaded."""
+    from transformers import AutoConfig
+
+    named = {
+        key: config.model_args[key] for key in ("revision", "trust_remote_code") if key in config.model_args
+    }
+    try:
+        found = AutoConfig.from_pretrained(resolve_model_path(config.model), **named)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot load the model {config.model}: {error}") from error
+    architecture_of(found)
+    config.head_pool(head_layout_of_config(found))
 
 
 def _local_device() -> str | None:

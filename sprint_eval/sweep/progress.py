@@ -75,7 +75,8 @@ class Progress:
         counters, elapsed = self._counters(), max(self._clock() - self._started, 1e-9)
         text = f"{counters.generated_tokens / elapsed:.0f} tokens/s"
         if counters.drafted_tokens:
-            share = counters.accepted_tokens / max(counters.generated_tokens, 1)
+            # Tokens of unfinished answers are accepted before they are counted as generated.
+            share = counters.accepted_tokens / max(counters.generated_tokens, counters.accepted_tokens)
             text += f", {share:.0%} from drafts"
         return text
 
