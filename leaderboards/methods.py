@@ -23,6 +23,7 @@ _NOT_IDENTITY = frozenset(
         "gpu_memory_utilization",
         "trust_remote_code",
         "logits_cache",
+        "store",
     }
 )
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "num_beams", "repetition_penalty")
