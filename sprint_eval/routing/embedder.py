@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,8 @@ from sprint_eval.routing.embedding_cache import EmbeddingCache
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+_LOGGER = logging.getLogger(__name__)
 
 DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 
@@ -74,9 +77,17 @@ class SentenceEmbedder:
             check_embeddings(vectors, missing, self.name)
             fresh = dict(zip(missing, vectors, strict=True))
             if self._cache:
-                self._cache.put(fresh)
+                self._keep(self._cache, fresh)
             found.update(fresh)
         return np.stack([found[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
+
+    def _keep(self, cache: EmbeddingCache, vectors: dict[str, np.ndarray]) -> None:
+        """Store vectors; a full disk or a read-only home costs time later, no result now."""
+        try:
+            cache.put(vectors)
+        except OSError as error:
+            _LOGGER.warning("embeddings are not stored in %s: %s", cache.folder, error.strerror)
+            self._cache = None
 
     def _compute(self, texts: list[str]) -> np.ndarray:
         if self._model is None:

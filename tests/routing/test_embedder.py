@@ -71,6 +71,15 @@ def test_a_damaged_shard_is_computed_again(model_folder, tmp_path, monkeypatch):
     assert counting.texts == ["a"]
 
 
+def test_a_cache_that_cannot_be_written_costs_time_only(model_folder, tmp_path, monkeypatch, caplog):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    embedder, counting = embedder_with(model_folder, tmp_path / "cache", monkeypatch)
+    assert embedder.encode(["a"])[0, 0] == 1
+    assert embedder.encode(["a"])[0, 0] == 1
+    assert counting.texts == ["a", "a"]
+    assert "not stored" in caplog.text
+
+
 def test_many_shards_are_merged(tmp_path):
     cache = EmbeddingCache(tmp_path)
     for i in range(100):
