@@ -94,10 +94,10 @@ def heat_map(impact: Impact, layer: int) -> Callable[[Any], Any]:
 
     def draw(plt: Any) -> Any:
         tall = 0.9 + 0.17 * len(names)
-        width = max(COLUMN, 1.0 + 0.42 * len(subjects))
+        width = COLUMN if len(subjects) <= 9 else min(PAGE, 0.38 * len(subjects))
         figure, axes = plt.subplots(figsize=(width, tall), layout="constrained")
-        high = max(0.05, float(np.nanmax(values)))
-        image = axes.imshow(values, aspect="auto", cmap="cividis", vmin=0.0, vmax=high)
+        low, high = float(np.nanmin(values)), max(0.05, float(np.nanmax(values)))
+        image = axes.imshow(values, aspect="auto", cmap="cividis", vmin=low, vmax=high)
         axes.axhline(0.5, color="white", linewidth=1.5)
         axes.set_xticks(range(len(subjects)), subjects, rotation=35, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
@@ -106,7 +106,7 @@ def heat_map(impact: Impact, layer: int) -> Callable[[Any], Any]:
         size = 6 if len(names) <= 40 else 4.5
         for (r, c), value in np.ndenumerate(values):
             if not np.isnan(value):
-                colour = "black" if value > 0.6 * high else "white"
+                colour = "black" if value > (low + high) / 2 else "white"
                 axes.text(c, r, f"{100 * value:.0f}", ha="center", va="center", fontsize=size, color=colour)
         bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=30)
         bar.set_label("Pass@1")
@@ -194,7 +194,9 @@ def _violin_legend(plt: Any, axes: Any, models: Sequence[Violin]) -> None:
     if any(len(model.honest) for model in models):
         handles.append(Patch(facecolor=BLUE, alpha=0.6, label="chosen on the other half"))
     if any(model.overall is not None for model in models):
-        marker = plt.Line2D([], [], color="black", marker="D", ms=3, lw=1, label="same, all questions, 95 %")
+        marker = plt.Line2D(
+            [], [], color="black", marker="D", ms=3, lw=1, label="other half, all heads and questions, 95 %"
+        )
         handles.append(marker)
     if len(handles) > 1:
         axes.legend(handles=handles, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0), borderpad=0)
@@ -204,7 +206,7 @@ def coverage_curves(found: Coverage) -> Callable[[Any], Any]:
     """Share of questions solved by a cover of k head sets."""
 
     def draw(plt: Any) -> Any:
-        figure, axes = plt.subplots(figsize=(COLUMN, 2.3), layout="constrained")
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.9), layout="constrained")
         k = np.arange(1, len(found.cover) + 1)
         axes.plot(
             k, found.cover, color=ORANGE, marker="o", ms=2.5, lw=1.2, label="greedy cover, same questions"
@@ -224,8 +226,7 @@ def coverage_curves(found: Coverage) -> Callable[[Any], Any]:
         axes.set_xticks(ticks, [str(t) for t in ticks])
         axes.minorticks_off()
         axes.set_ylim(max(0.0, 0.9 * found.base - 0.02), min(1.0, found.everyone * 1.04 + 0.01))
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        figure.set_size_inches(PAGE * 0.72, 2.3)
+        figure.legend(frameon=False, loc="outside lower center", ncols=2, columnspacing=1.0)
         return figure
 
     return draw
