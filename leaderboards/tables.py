@@ -194,7 +194,7 @@ def candidates_of(run: Run) -> int:
 
 def _row(method: Method, repeats: list[Run], count: int) -> Row:
     run = repeats[0]
-    deterministic = run.header.info.get("deterministic") is True
+    deterministic = _gives_one_answer(run, count)
     counts = dict(run.sampled.counts) if run.sampled is not None else {}
     only_one = run.sampled is not None and 0 < counts.get("repeated", 0) == len(run.sampled.keys) * (
         count - 1
@@ -214,6 +214,16 @@ def _row(method: Method, repeats: list[Run], count: int) -> Row:
     if repeats[1:]:
         row.note(f"newest of {len(repeats)} runs")
     return row
+
+
+def _gives_one_answer(run: Run, count: int) -> bool:
+    """Whether asking again would change nothing: the run says so, or was asked once and is greedy.
+
+    A run asked N times is never taken for greedy by its settings alone: its candidates may differ
+    in more than the draw.
+    """
+    greedy = run.header.generation.get("do_sample") is False
+    return run.header.info.get("deterministic") is True or (count == 1 and run.score == PASS and greedy)
 
 
 def _align(row: Row, keys: list[str] | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from synthetic import TASK, FakeRun, outcomes, results, rows, sha, stamp, write_run
 
@@ -75,6 +76,18 @@ def test_one_deterministic_answer_serves_every_k(tmp_path: Path) -> None:
     assert not standing.rows[index].serious
     family = standing.families["pass"]
     assert family.mean[index, 3] == family.mean[index, 0] == outcomes(single)[:, 0].mean()
+
+
+@pytest.mark.parametrize(("sampled", "flags"), [(False, []), (True, ["1 of 4 candidates"])])
+def test_a_greedy_run_that_was_asked_once_serves_every_k(
+    sampled: bool, flags: list[str], tmp_path: Path
+) -> None:
+    settings = {"do_sample": sampled, "temperature": 0.7}
+    once = FakeRun("vllm", questions=12, n=1, skill=0.5, generation=settings)
+    standing = board_of(tmp_path, BASE, once).standings[0]
+    (row,) = [row for row in standing.rows if row.name.startswith("vllm")]
+    assert row.serious == flags
+    assert np.isfinite(standing.families["pass"].mean[standing.rows.index(row), 3]) != sampled
 
 
 def test_newest_of_repeats_wins_and_others_are_listed(tmp_path: Path) -> None:
