@@ -1,0 +1,119 @@
+"""Is a student as good as its teacher? Paired answers to the same questions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sprint_eval.errors import DataError
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Accuracy of two models on the same questions.
+
+    Attributes:
+        questions: how many both answered.
+        teacher, student: accuracies.
+        difference: student less teacher.
+        low, high: 95 % bootstrap interval of the difference over questions.
+        only_teacher, only_student: questions that one of them alone answers correctly.
+        margin: by how much the student may be worse and still pass.
+        p_non_inferior: one-sided p of the score test of "worse by the margin or more" (Tango 1998).
+        smallest: the difference that this many questions would show four times in five, at the
+            spread seen here.
+    """
+
+    questions: int
+    teacher: float
+    student: float
+    difference: float
+    low: float
+    high: float
+    only_teacher: int
+    only_student: int
+    margin: float
+    p_non_inferior: float
+    smallest: float
+
+    def verdict(self) -> str:
+        """In words: non-inferior, worse, or that the test cannot tell."""
+        points = f"{100 * self.margin:g} points"
+        if self.p_non_inferior < 0.05:
+            return f"not worse by {points} (p = {self.p_non_inferior:.3f})"
+        if self.high < 0:
+            return "worse"
+        return (
+            f"{self.questions} questions cannot tell: the interval reaches {100 * self.low:.1f} points, and "
+            f"only differences of {100 * self.smallest:.1f} points would be seen four times in five"
+        )
+
+
+def compare(
+    teacher: Mapping[str, bool],
+    student: Mapping[str, bool],
+    margin: float = 0.02,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> PairedComparison:
+    """Compare verdicts by question; only questions that both have count.
+
+    Raises:
+        DataError: no question in common.
+    """
+    keys = sorted(set(teacher) & set(student))
+    if not keys:
+        raise DataError("the two models share no question: evaluate them on the same task and split")
+    first, second = (np.array([float(verdicts[key]) for key in keys]) for verdicts in (teacher, student))
+    differences = second - first
+    n = len(keys)
+    rng = np.random.default_rng(seed)
+    means = np.array([differences[rng.integers(0, n, n)].mean() for _ in range(draws)])
+    low, high = np.quantile(means, [0.025, 0.975])
+    only_student, only_teacher = int((differences > 0).sum()), int((differences < 0).sum())
+    spread = float(differences.std(ddof=1)) if n > 1 else math.inf
+    return PairedComparison(
+        questions=n,
+        teacher=float(first.mean()),
+        student=float(second.mean()),
+        difference=float(differences.mean()),
+        low=float(low),
+        high=float(high),
+        only_teacher=only_teacher,
+        only_student=only_student,
+        margin=margin,
+        p_non_inferior=non_inferiority_p(only_student, only_teacher, n, margin),
+        smallest=(1.96 + 0.8416) * spread / math.sqrt(n),
+    )
+
+
+def non_inferiority_p(only_new: int, only_old: int, questions: int, margin: float) -> float:
+    """One-sided p of "the new one's accuracy is lower by ``margin`` or more" (Tango 1998, score test).
+
+    With q the chance that only the new one is right, and q + margin that only the old one is, q is
+    estimated by maximum likelihood under that hypothesis; the difference of the counts is then
+    normal with the variance that follows.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import norm
+
+    same = questions - only_new - only_old
+
+    def negative_log_likelihood(q: float) -> float:
+        value = 0.0
+        for count, chance in ((only_new, q), (only_old, q + margin), (same, 1 - 2 * q - margin)):
+            value -= count * math.log(max(chance, 1e-300)) if count else 0.0
+        return value
+
+    top = (1 - margin) / 2
+    q = float(
+        minimize_scalar(
+            negative_log_likelihood, bounds=(0.0, top), method="bounded", options={"xatol": 1e-12}
+        ).x
+    )
+    variance = (2 * q + margin - margin**2) / questions
+    z = ((only_new - only_old) / questions + margin) / math.sqrt(variance)
+    return float(norm.sf(z))

@@ -1,0 +1,46 @@
+"""Paired comparison of student and teacher."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import norm
+
+from sprint_eval.distillation.comparison import compare, non_inferiority_p
+from sprint_eval.errors import DataError
+
+
+def test_score_test_on_tangos_example():
+    # Tango 1998, section 5: 44 pairs, none won by the new treatment alone, one by the old; margin 0.1.
+    assert norm.isf(non_inferiority_p(0, 1, 44, 0.1)) == pytest.approx(1.709, abs=1e-3)
+
+
+def test_p_is_about_right_at_the_edge():
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        counts = rng.multinomial(800, [0.10, 0.12, 0.78])  # exactly 2 points worse
+        hits += non_inferiority_p(int(counts[0]), int(counts[1]), 800, 0.02) < 0.05
+    assert 0.02 < hits / 400 < 0.09
+
+
+def test_compare_counts_questions_both_have():
+    teacher = {str(i): i % 2 == 0 for i in range(10)}
+    student = {str(i): i % 3 == 0 for i in range(1, 12)}
+    result = compare(teacher, student)
+    assert result.questions == 9
+    assert result.teacher == pytest.approx(4 / 9)
+    assert result.student == pytest.approx(3 / 9)
+    assert (result.only_teacher, result.only_student) == (3, 2)
+    assert result.low <= result.difference <= result.high
+    assert "9 questions cannot tell" in result.verdict()
+
+
+def test_verdicts():
+    same = {str(i): i % 2 == 0 for i in range(2000)}
+    assert "not worse by 2 points" in compare(same, same).verdict()
+    worse = {key: value and int(key) % 4 == 0 for key, value in same.items()}
+    assert compare(same, worse).verdict() == "worse"
+    with pytest.raises(DataError, match="share no question"):
+        compare(same, {"x": True})
