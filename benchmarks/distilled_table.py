@@ -1,0 +1,117 @@
+"""One table of runs of ``sprint-eval distill``: accuracy beside the teacher's, perplexity, cost.
+
+    python benchmarks/distilled_table.py --teacher results/teacher --out docs/results/distilled-asdiv \\
+        "30 %=runs/asdiv-30:results/asdiv-30" "25 %, alpha 0=runs/asdiv-25-a0:results/asdiv-25-a0"
+
+A run is LABEL=RUN:RESULTS, the run's folder (or a checkpoint within it, as runs/asdiv-30/round-1) and the
+``--output_path`` of its evaluation with ``--log_samples``. Answers are joined by question.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sprint_eval.distillation.comparison import PairedComparison, compare
+from sprint_eval.errors import DataError, exit_on_error
+from sprint_eval.files import read_json, write_atomic, write_json
+
+
+def main() -> None:
+    """Write ``table.json`` and ``table.md``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--teacher", required=True, help="results of the teacher's evaluation")
+    parser.add_argument(
+        "--margin", type=float, default=0.02, help="of the non-inferiority test (default: 0.02)"
+    )
+    parser.add_argument("--out", required=True)
+    parser.add_argument("runs", nargs="+", metavar="LABEL=RUN:RESULTS")
+    args = parser.parse_args()
+    with exit_on_error():
+        teacher = verdicts(Path(args.teacher))
+        rows = [row(text, teacher, args.margin) for text in args.runs]
+        write_json(Path(args.out) / "table.json", {"teacher": accuracy(teacher), "rows": rows})
+        write_atomic(Path(args.out) / "table.md", markdown(accuracy(teacher), len(teacher), rows))
+
+
+def verdicts(results: Path) -> dict[str, bool]:
+    """Whether the first candidate is right, by the question's hash, from the newest samples file."""
+    files = sorted(results.rglob("samples_*.jsonl"))
+    if not files:
+        raise DataError(f"no samples_*.jsonl under {results}; evaluate with --log_samples")
+    found = {}
+    for line in files[-1].read_text(encoding="utf-8").splitlines():
+        sample = json.loads(line)
+        found[sample["doc_hash"]] = bool(sample["candidates"][0]["correct"])
+    return found
+
+
+def row(text: str, teacher: dict[str, bool], margin: float) -> dict[str, Any]:
+    """One run's figures."""
+    label, _, places = text.partition("=")
+    run, _, results = places.rpartition(":")
+    if not (label and run and results):
+        raise DataError(f"{text!r}: expected LABEL=RUN:RESULTS")
+    compared: PairedComparison = compare(teacher, verdicts(Path(results)), margin)
+    facts = phase_facts(Path(run))
+    return {"label": label, **asdict(compared), "verdict": compared.verdict(), **facts}
+
+
+def phase_facts(run: Path) -> dict[str, Any]:
+    """Perplexity, cost and training of a run's student, or of the round whose folder is given."""
+    folder = run if (run / "report.json").exists() else run.parent
+    report = read_json(folder / "report.json", "the run's report")
+    name = run.name if run != folder else report["rounds"][-1]["phase"]
+    if name == "student":
+        name = report["rounds"][-1]["phase"]
+    number = [phase["phase"] for phase in report["rounds"]].index(name)
+    phases = report["rounds"][: number + 1]
+    base, cost = report["base"], phases[-1]["cost"]
+
+    def less(before: float, after: float) -> float:
+        return 100.0 * (1.0 - after / before)
+
+    return {
+        "heads_percent": less(base["heads"], cost["heads"]),
+        "parameters_percent": less(base["parameters"], cost["parameters"]),
+        "decode_flops_1024_percent": less(base["decode_flops"]["1024"], cost["decode_flops"]["1024"]),
+        "cache_percent": less(base["cache_bytes"]["1024"], cost["cache_bytes"]["1024"]),
+        "perplexity": phases[-1]["held_out_perplexity"],
+        "training_seconds": sum(phase.get("seconds") or 0.0 for phase in phases),
+        "training_flops": sum(phase["flops"] for phase in phases),
+    }
+
+
+def accuracy(found: dict[str, bool]) -> float:
+    """Share of questions answered correctly."""
+    return sum(found.values()) / max(len(found), 1)
+
+
+def markdown(teacher: float, questions: int, rows: list[dict[str, Any]]) -> str:
+    """The table as text."""
+    lines = [
+        f"Teacher: {100 * teacher:.1f} % of {questions} questions. Differences in points, with 95 % bootstrap "
+        "intervals over questions; heads, parameters, FLOPs and cache: how many percent less than the teacher's.",
+        "",
+        "| student | accuracy | difference | heads | parameters | FLOPs at 1,024 | KV cache | perplexity | "
+        "training s | not worse by 2 points? |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        interval = f"{100 * r['difference']:+.1f} ({100 * r['low']:+.1f} to {100 * r['high']:+.1f})"
+        perplexity = "" if r["perplexity"] is None else f"{r['perplexity']:.3f}"
+        lines.append(
+            f"| {r['label']} | {100 * r['student']:.1f} % | {interval} | {r['heads_percent']:.1f} "
+            f"| {r['parameters_percent']:.2f} | {r['decode_flops_1024_percent']:.2f} | {r['cache_percent']:.1f} "
+            f"| {perplexity} | {r['training_seconds']:.0f} | {r['verdict']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
