@@ -13,7 +13,7 @@ else
     META='{"train_size": 4000, "test_size": 2000, "n": 1}'
 fi
 COMMON=(--task "$TASK" --num-fewshot 0 --metadata "$META" --mixed-precision bf16 --no-speed)
-SMALL=(--ratio 0.25 --limit 320 --teacher "$RUNS/r30/teacher")
+SMALL=(--ratio 0.25 --limit 320)
 
 distill() { # name, options
     local name=$1; shift

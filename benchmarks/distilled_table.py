@@ -95,8 +95,9 @@ def accuracy(found: dict[str, bool]) -> float:
 def markdown(teacher: float, questions: int, rows: list[dict[str, Any]]) -> str:
     """The table as text."""
     lines = [
-        f"Teacher: {100 * teacher:.1f} % of {questions} questions. Differences in points, with 95 % bootstrap "
-        "intervals over questions; heads, parameters, FLOPs and cache: how many percent less than the teacher's.",
+        f"Teacher: {100 * teacher:.1f} % of {questions} questions. Differences in points, with 95 % "
+        "bootstrap intervals over questions; heads, parameters, FLOPs and cache: how many percent less "
+        "than the teacher's.",
         "",
         "| student | accuracy | difference | heads | parameters | FLOPs at 1,024 | KV cache | perplexity | "
         "training s | not worse by 2 points? |",
@@ -107,8 +108,8 @@ def markdown(teacher: float, questions: int, rows: list[dict[str, Any]]) -> str:
         perplexity = "" if r["perplexity"] is None else f"{r['perplexity']:.3f}"
         lines.append(
             f"| {r['label']} | {100 * r['student']:.1f} % | {interval} | {r['heads_percent']:.1f} "
-            f"| {r['parameters_percent']:.2f} | {r['decode_flops_1024_percent']:.2f} | {r['cache_percent']:.1f} "
-            f"| {perplexity} | {r['training_seconds']:.0f} | {r['verdict']} |"
+            f"| {r['parameters_percent']:.2f} | {r['decode_flops_1024_percent']:.2f} "
+            f"| {r['cache_percent']:.1f} | {perplexity} | {r['training_seconds']:.0f} | {r['verdict']} |"
         )
     return "\n".join(lines) + "\n"
 
