@@ -12,6 +12,7 @@ examples:
   sprint-eval export heads --model Qwen/Qwen2.5-Math-1.5B-Instruct --pool 5/10/15/20/25:* --out adapters
   sprint-eval export heads --model smollm2-135m-instruct --pool 15:0-3 --out adapters --dry-run
   sprint-eval export dense --model smollm2-135m-instruct --heads L15H0+L15H3 --out pruned
+  sprint-eval export dense --model runs/distilled/student --out student-dense
 
 An adapter folder goes to vLLM (--lora-modules L15H0=adapters/L15H0), to SGLang or to peft:
 see docs/serving.md. Run the first command again with a wider pool to add adapters.
@@ -28,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     heads.add_argument("--dry-run", action="store_true", help="say sizes, write nothing")
     dense = kinds.add_parser("dense", help="one head set pruned for good", allow_abbrev=False)
-    dense.add_argument("--heads", required=True, help="the head set, e.g. 'L15H0+L15H3'")
+    dense.add_argument(
+        "--heads", help="the head set, e.g. 'L15H0+L15H3'; not needed where heads were cut out already"
+    )
     for kind in (heads, dense):
         kind.add_argument("--model", required=True, help="folder, hub name, or a name of 'sprint-eval model'")
         kind.add_argument("--out", required=True, type=Path, help="folder to write")
@@ -41,11 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load the model and write what was asked for."""
     from sprint_eval.errors import ArgumentError, did_you_mean
-    from sprint_eval.export.loading import DTYPES, load_model
+    from sprint_eval.export.loading import DTYPES, cut_out, load_model
 
     if args.dtype not in DTYPES:
         hint = did_you_mean(args.dtype, DTYPES)
         raise ArgumentError(f"--dtype {args.dtype} is unknown{hint}; known are: {', '.join(DTYPES)}")
+    if args.kind == "heads" and cut_out(args.model, args.trust_remote_code):
+        raise ArgumentError(
+            f"heads were cut out of {args.model}, so serving engines cannot load it; write it as a plain "
+            "checkpoint first (sprint-eval export dense) and export the heads of that"
+        )
     model = load_model(args.model, args.dtype, args.trust_remote_code)
     return _heads(args, model) if args.kind == "heads" else _dense(args, model)
 
@@ -71,11 +79,15 @@ def _heads(args: argparse.Namespace, model: Any) -> int:
 
 
 def _dense(args: argparse.Namespace, model: Any) -> int:
+    from sprint_eval.errors import ArgumentError
     from sprint_eval.export import export_dense
-    from sprint_eval.export.loading import load_tokenizer
+    from sprint_eval.export.loading import cut_out, load_tokenizer
     from sprint_eval.heads import HeadSet
 
+    if args.heads is None and not cut_out(args.model, args.trust_remote_code):
+        raise ArgumentError(f"no heads are cut out of {args.model}: say which to prune, --heads L15H0+L15H3")
+    heads = HeadSet.parse(args.heads or "base")
     tokenizer = load_tokenizer(args.model, args.trust_remote_code)
-    export_dense(model, tokenizer, HeadSet.parse(args.heads), args.out, model_name=args.model)
-    print(f"{args.out}: {args.model} without {args.heads}")
+    export_dense(model, tokenizer, heads, args.out, model_name=args.model)
+    print(f"{args.out}: {args.model}" + (f" without {heads}" if heads else ", its cut heads as zeros"))
     return 0

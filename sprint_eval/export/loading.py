@@ -14,6 +14,9 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 def load_model(name: str, dtype: str = "auto", trust_remote_code: bool = False) -> Any:
     """Load a causal LM on the CPU, in its checkpoint's dtype unless told otherwise.
 
+    A folder whose heads were cut out (a distilled student) gives the full-size model that computes the
+    same, with zeros where the heads were.
+
     Raises:
         UnsupportedModelError: its architecture is not in the table; told before weights are read.
         DataError: it cannot be found or loaded.
@@ -21,16 +24,40 @@ def load_model(name: str, dtype: str = "auto", trust_remote_code: bool = False) 
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
+    from sprint_eval.pruning.checkpoint import is_pruned, load_pruned
+    from sprint_eval.pruning.dense import dense_model
+
     path = resolve_model_path(name)
     logging.disable_progress_bar()
     try:
-        architecture_of(AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code))
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        architecture_of(config)
+        if is_pruned(config):
+            return dense_model(load_pruned(path, dtype=dtype)).eval()
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, ImportError) as error:
         raise DataError(f"model '{name}' cannot be loaded: {error}") from error
     finally:
         logging.enable_progress_bar()
     return model.eval()
+
+
+def cut_out(name: str, trust_remote_code: bool = False) -> bool:
+    """Whether heads were cut out of this model, by its config.
+
+    Raises:
+        DataError: it has no config that can be read.
+    """
+    from transformers import AutoConfig
+
+    from sprint_eval.pruning.checkpoint import is_pruned
+
+    try:
+        return is_pruned(
+            AutoConfig.from_pretrained(resolve_model_path(name), trust_remote_code=trust_remote_code)
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"model '{name}' cannot be loaded: {error}") from error
 
 
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:

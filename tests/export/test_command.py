@@ -40,6 +40,40 @@ def test_dense(checkpoint: Path, tmp_path: Path) -> None:
     assert {"config.json", "model.safetensors", "tokenizer.json", "pruned_heads.json"} <= names
 
 
+def test_a_cut_student_becomes_a_plain_checkpoint(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from sprint_eval.heads import HeadSet
+    from sprint_eval.masking import HeadMasker
+    from sprint_eval.pruning.checkpoint import save_pruned
+    from sprint_eval.pruning.surgery import cut
+
+    removed, more = HeadSet.parse("L1H0+L1H1"), HeadSet.parse("L2H3")
+    base = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
+    ids = torch.arange(3, 12)[None]
+    with torch.no_grad(), HeadMasker(base).every_row(HeadSet((*removed, *more))):
+        wanted = base(input_ids=ids).logits
+    student = tmp_path / "student"
+    save_pruned(cut(base, removed), student, AutoTokenizer.from_pretrained(checkpoint))
+
+    out = tmp_path / "dense"
+    code = main(["export", "dense", "--model", str(student), "--heads", str(more), "--out", str(out)])
+    assert code == 0
+    with torch.no_grad():
+        logits = AutoModelForCausalLM.from_pretrained(out).eval()(input_ids=ids).logits
+    assert (logits - wanted).abs().max() < 1e-5
+    assert main(["export", "dense", "--model", str(student), "--out", str(tmp_path / "plain")]) == 0
+    with pytest.raises(SystemExit):
+        main(["export", "heads", "--model", str(student), "--pool", "1:*", "--out", str(tmp_path / "no")])
+    assert "export dense" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["export", "dense", "--model", str(checkpoint), "--out", str(tmp_path / "no")])
+    assert "say which to prune" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
