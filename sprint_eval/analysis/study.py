@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sprint_eval.analysis import plots
@@ -161,7 +161,7 @@ def _case_section(case: Case, out: Path, config: StudyConfig) -> Section:
 
 
 def _impact_files(section: Section, impact: Impact, folder: Path, out: Path, config: StudyConfig) -> None:
-    where = f"{impact.model}, N = {impact.n or 'not stated'}"
+    where = f"{impact.model}, N = {impact.n}" if impact.n else f"{impact.model}, N not stated"
     section.add_table(out, folder, "impact", impact_table(impact, where), inline=len(impact.heads) <= 40)
     section.add_csv(out, folder, "impact-long", impact_rows(impact))
     for layer in _heat_map_layers(impact, config):
@@ -237,7 +237,7 @@ def _published_section(impact: Impact, label: str, out: Path, config: StudyConfi
             "question the honest gain cannot be told."
         ],
     )
-    _impact_files(section, impact, out / slug(label), out, config)
+    _impact_files(section, replace(impact, model=label), out / slug(label), out, config)
     return section
 
 

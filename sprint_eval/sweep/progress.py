@@ -11,6 +11,7 @@ from sprint_eval.engine.counters import Counters
 from sprint_eval.outcomes.shard import Process
 
 LINE_SECONDS = 60.0
+_ENOUGH = 50  # cells from which the time left can be told
 
 
 class Progress:
@@ -65,7 +66,7 @@ class Progress:
         elapsed = self._clock() - self._started
         parts = [f"{done}/{self._total} questions x heads ({done / max(self._total, 1):.1%})", self._rates()]
         left = self._total - done
-        if left and self._decoded:
+        if left and self._decoded >= _ENOUGH:
             parts.append(f"{duration(left * elapsed / self._decoded)} left")
         else:
             parts.append(f"{duration(elapsed)} so far")
