@@ -34,7 +34,6 @@ class ProgressLike(Protocol):
     """Is told what has been done."""
 
     def decoded(self, cells: int) -> None: ...
-    def written(self, cells: int) -> None: ...
 
 
 Decode = Callable[[Sequence[Request], Callable[[int], None]], Sequence[Generation]]
@@ -71,9 +70,7 @@ class Sweeper:
             return 0
         with self.store.writer(process) as writer:
             for batch in batches(work, cells_at_once):
-                cells = self.cells(batch, progress)
-                writer.append(cells)
-                progress.written(len(cells))
+                writer.append(self.cells(batch, progress))
             return writer.cells
 
     def cells(self, work: Work, progress: ProgressLike) -> list[Cell]:

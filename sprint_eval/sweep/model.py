@@ -57,6 +57,7 @@ def load_model(config: SweepConfig) -> LoadedModel:
         from sprint_eval.sweep.served import load_served
 
         return load_served(config)
+    _check_config(config)
     lm = _hflm(config)
     layout = attention_layout(lm.model).heads
     config.head_pool(layout)
@@ -95,8 +96,8 @@ def _check_config(config: SweepConfig) -> None:
     config.head_pool(head_layout_of_config(found))
 
 
-def _local_device() -> str | None:
-    """Each process of one machine takes a device of its own; ``None`` leaves it to lm-eval."""
+def _local_device() -> str:
+    """A device of its own for each process of one machine."""
     import torch
 
     local = os.environ.get("LOCAL_RANK")

@@ -34,7 +34,7 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._total, self._before, self._decoded, self._written = total, done, 0, 0
+        self._total, self._before, self._decoded = total, done, 0
         self._counters, self._process, self._clock = counters, process, clock
         self._stream = stream if stream is not None else sys.stderr
         self._started = self._last_line = clock()
@@ -48,10 +48,6 @@ class Progress:
             self._bar.set_postfix_str(self._rates(), refresh=False)
         elif self._clock() - self._last_line >= LINE_SECONDS:
             self._line()
-
-    def written(self, cells: int) -> None:
-        """``cells`` more are safe on disk."""
-        self._written += cells
 
     def close(self) -> None:
         """Show the last state."""

@@ -47,7 +47,6 @@ class Tokenizer:
 
 class Silent:
     def decoded(self, cells: int) -> None: ...
-    def written(self, cells: int) -> None: ...
 
 
 def build_engine() -> PlainEngine:
