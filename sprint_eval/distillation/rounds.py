@@ -23,6 +23,7 @@ from sprint_eval.distillation.scoring import Scorer
 from sprint_eval.distillation.state import remove_states
 from sprint_eval.distillation.trainer import PhaseTrainer, Teacher, phase_steps
 from sprint_eval.errors import MismatchError
+from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import Head, HeadSet
 from sprint_eval.pruning.checkpoint import load_pruned, save_pruned, write_folder
 from sprint_eval.pruning.cost import cost_of, training_flops
@@ -69,6 +70,13 @@ class Run:
         Scorer(self.config.prune, (), self.outcomes)
         if self.config.prune.score == "causal":
             causal_scores(self.outcomes, layout)
+            swept = getattr(self.outcomes.manifest, "model_fingerprint", None)
+            if swept != model_fingerprint(self.model):
+                _LOGGER.warning(
+                    "the outcomes are of another model (%s) than the one that is pruned; its heads' scores "
+                    "stand in for this one's",
+                    swept,
+                )
         if self.config.prune.ffn_ratio:
             neuron_widths(self.model)
 

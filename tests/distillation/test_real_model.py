@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from sprint_eval.cli import main
 from sprint_eval.pruning.checkpoint import load_pruned
@@ -32,6 +33,8 @@ def run_folder(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "0.3",
     ]
     arguments += ["--calibration", "16", "--mixed-precision", "bf16", "--no-speed", "--out", str(folder)]
+    # Another test of this process may have set accelerate up without mixed precision.
+    AcceleratorState._reset_state(reset_partial_state=True)
     assert main(arguments) == 0
     return folder
 

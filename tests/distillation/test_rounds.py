@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from sprint_eval.distillation.config import DistillConfig, PruneSettings, TrainS
 from sprint_eval.distillation.folder import RunFolder
 from sprint_eval.distillation.rounds import Run, check_same_kind, perplexity
 from sprint_eval.errors import ArgumentError, DataError, MismatchError, UnsupportedModelError
+from sprint_eval.heads import HeadPool
 from sprint_eval.pruning.checkpoint import load_pruned
 
 TRAIN = TrainSettings(epochs=1, batch_size=6, lr=1e-3)
@@ -119,6 +122,20 @@ def test_every_score_prunes(tiny_model, accelerator, texts, tmp_path, changes):
     assert facts[0]["cost"]["heads"] == 6
     assert "steps" not in facts[0]
     assert not list((tmp_path / "run").glob("*.jsonl"))
+
+
+def test_causal_scores_prune_what_answers_can_spare(tiny_model, accelerator, texts, tmp_path, caplog):
+    layout = attention_layout(tiny_model("llama")).heads
+    pool = HeadPool.single_heads(layout)
+    z = np.ones((4, 12), dtype=np.int8)
+    z[:, [1, 5, 9]] = 0  # heads without which nothing is solved
+    outcomes = SimpleNamespace(z=z, base=np.ones(4, dtype=np.int8), pool=pool, manifest=SimpleNamespace())
+    prune = PruneSettings(ratio=0.75, rounds=1, score="causal")
+    run = make_run(tiny_model, accelerator, texts, tmp_path / "run", prune=prune, teach=None, train=False)
+    run.outcomes = outcomes
+    facts = go(run)
+    assert not {"L0H1", "L1H1", "L2H1"} & set(facts[0]["removed_heads"].split("+"))
+    assert "the outcomes are of another model" in caplog.text
 
 
 def test_without_distillation_no_teacher_runs(tiny_model, accelerator, texts, tmp_path):

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from sprint_eval.architectures import attention_layout
 from sprint_eval.errors import DataError
+from sprint_eval.heads import HeadSet
+from sprint_eval.masking import HeadMasker
+from sprint_eval.pruning import cut
 from sprint_eval.pruning.entropy import EntropyMeter, attention_entropy, mean_entropies
 
 
@@ -99,3 +103,15 @@ def test_uniform_attention_is_one_and_nothing_shown_is_an_error(tiny_model):
         math.log(4),
         rel_tol=1e-6,
     )
+
+
+def test_a_cut_model_is_measured_as_the_masked_one(tiny_model):
+    heads = HeadSet.parse("L0H1+L1H2+L1H3+L2H0")
+    ids = torch.tensor([[3, 4, 5, 6, 7, 8, 9]])
+    model = tiny_model("llama").double()
+    gone = set(heads)
+    kept = [head not in gone for head in attention_layout(model).heads.heads()]
+    with HeadMasker(model).every_row(heads):
+        masked = mean_entropies(model, [(ids, None)])
+    assert mean_entropies(cut(model, heads), [(ids, None)]) == pytest.approx(masked[kept], abs=1e-9)
+    assert model.config._attn_implementation == "sprint_cut_sdpa"
