@@ -1,6 +1,6 @@
-"""The built-in engine beside vLLM on the cells of one sweep: seconds, tokens a second, memory, equal answers.
+"""The built-in engine beside vLLM on the cells of one sweep: seconds, tokens a second, equal answers.
 
-    .venv-vllm/bin/python benchmarks/serving.py [--questions 6] [--layers 15] [--tokens 24] [--engines sprint,plain,vllm]
+    .venv-vllm/bin/python benchmarks/serving.py [--questions 6] [--layers 15] [--tokens 24]
 
 Runs in the environment of ``make test-vllm``, which has both. Work: the first questions of rg_math's training
 split behind the task's worked examples, under every head of the layers and the base.

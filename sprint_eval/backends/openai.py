@@ -38,13 +38,15 @@ class ServerModels:
     Attributes:
         base: name of the base model.
         adapters: names of the others.
+        naming: how an adapter is asked for, from ``{base}`` and ``{name}``.
     """
 
     base: str
     adapters: frozenset[str]
+    naming: str = "{name}"
 
     @classmethod
-    def ask(cls, client: JsonClient, base: str | None = None) -> ServerModels:
+    def ask(cls, client: JsonClient, base: str | None = None, naming: str = "{name}") -> ServerModels:
         """Read ``/models``.
 
         Args:
@@ -71,17 +73,22 @@ class ServerModels:
             base = candidates[0]
         elif base not in listed:
             raise ArgumentError(f"served_model = {base!r}: {client.base_url} serves {names}")
-        return cls(base, frozenset(listed) - {base})
+        return cls(base, frozenset(listed) - {base}, naming)
+
+    def listed_name(self, heads: HeadSet) -> str:
+        """The model that prunes these heads; for none the adapter that changes nothing, if it is served."""
+        return adapter_name(heads) if heads or BASE in self.adapters else self.base
 
     def name_of(self, heads: HeadSet) -> str:
-        """The model that prunes these heads; for none the adapter that changes nothing, if it is served."""
-        if heads or BASE in self.adapters:
-            return adapter_name(heads)
-        return self.base
+        """That model's name in a request."""
+        name = self.listed_name(heads)
+        if name == self.base:
+            return name
+        return self.naming.replace("{base}", self.base).replace("{name}", name)
 
     def check(self, head_sets: Sequence[HeadSet], where: str) -> None:
         """Refuse head sets that the server has no adapter for (:class:`ArgumentError`)."""
-        lacking = sorted(set(map(self.name_of, head_sets)) - self.adapters - {self.base})
+        lacking = sorted(set(map(self.listed_name, head_sets)) - self.adapters - {self.base})
         if lacking:
             more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
             raise ArgumentError(
@@ -97,6 +104,7 @@ class OpenAIBackend:
     Args:
         client: how to reach it.
         served_model: the base model's name on the server; asked for where not given.
+        naming: how an adapter is asked for; ``{base}:{name}`` is SGLang's form.
         concurrency: requests in flight at once.
         token_ids: ask for token ids (``return_token_ids``, as vLLM has it), with which answers are
             cut exactly where the built-in engine cuts them; without, the server's text is taken and
@@ -110,15 +118,21 @@ class OpenAIBackend:
         settings: DecodingSettings,
         *,
         served_model: str | None = None,
+        naming: str = "{name}",
         concurrency: int = 16,
         token_ids: bool = True,
     ) -> None:
         if concurrency < 1:
             raise ArgumentError(f"concurrency = {concurrency}: expected 1 or more")
+        if "{name}" not in naming:
+            raise ArgumentError(
+                f"naming = {naming!r}: expected a form with {{name}} in it, like {{base}}:{{name}}"
+            )
         self._client = client
         self._tokenizer = tokenizer
         self._settings = settings
         self._served_model = served_model
+        self._naming = naming
         self._concurrency = concurrency
         self._token_ids = token_ids
         self._models: ServerModels | None = None
@@ -137,7 +151,7 @@ class OpenAIBackend:
         if not requests:
             return []
         started = time.perf_counter()
-        self._models = ServerModels.ask(self._client, self._served_model)
+        self._models = ServerModels.ask(self._client, self._served_model, self._naming)
         self._models.check([request.heads for request in requests], self._client.base_url)
         self._client.stop.clear()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -23,6 +24,7 @@ ENGINE_ARGS: dict[str, tuple[str, ...]] = {
         "adapters",
         "fingerprint",
         "served_model",
+        "naming",
         "concurrency",
         "timeout",
         "retries",
@@ -41,6 +43,7 @@ _SHARED = (
     "add_bos_token",
     "max_length",
     "prefix_token_id",
+    "think_end_token",
     "enable_thinking",
     "chat_template_args",
 )
@@ -109,7 +112,8 @@ class Serving:
             arguments = {name: given.pop(name) for name in list(given) if name not in stay}
             if "max_model_len" in given:  # vLLM's name of max_length
                 given["max_length"] = int(given.pop("max_model_len"))
-            arguments |= {name: given[name] for name in _SHARED if given.get(name) is not None}
+            # A copy: lm-eval's vLLM model takes fields out of chat_template_args.
+            arguments |= copy.deepcopy({name: given[name] for name in _SHARED if given.get(name) is not None})
         folder = options.pop("adapters", None)
         serving = cls(engine, options, arguments, Adapters.load(str(folder)) if folder else None)
         serving._check()
@@ -124,7 +128,7 @@ class Serving:
                     "engine=vllm needs adapters=FOLDER, made by: sprint-eval export heads --model … "
                     "--pool … --out FOLDER"
                 )
-            if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            if "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1:
                 raise ArgumentError(
                     "engine=vllm runs in one process: vLLM spreads over devices itself "
                     "(tensor_parallel_size); start without accelerate, or several servers and engine=openai"
@@ -189,6 +193,7 @@ class Serving:
             tokenizer,
             settings,
             served_model=self.options.get("served_model"),
+            naming=str(self.options.get("naming", "{name}")),
             concurrency=int(self._number("concurrency", 16)),
             token_ids=str(self.options.get("token_ids", True)).lower() not in ("false", "0", "no"),
         )

@@ -27,6 +27,9 @@ Fault = Callable[[int], "int | float | str | None"]
 class FakeServer:
     """Serves masked decodings of a model; ``tiny`` and every name in ``adapters`` is a model."""
 
+    # One for all servers: masks are hooks on the one model that they share.
+    _decoding = threading.Lock()
+
     def __init__(self, model: Any, tokenizer: Any, adapters: list[str]) -> None:
         self.adapters = list(adapters)
         self.fault: Fault = lambda n: None
@@ -42,7 +45,6 @@ class FakeServer:
         self._engine = PlainEngine(model, tokenizer, settings=self._settings)
         self._tokenizer = tokenizer
         self._lock = threading.Lock()
-        self._decoding = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
         self.start()
@@ -83,6 +85,13 @@ class FakeServer:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    def settle(self) -> None:
+        """Stop, and wait until nothing is decoded any more: the next test uses the same model."""
+        self.kill()
+        deadline = time.monotonic() + 60
+        while self._at_once and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def models(self) -> dict[str, Any]:
         parent = {"parent": "tiny"} if self.parents else {}
@@ -163,7 +172,7 @@ def tiny_pair(tiny_checkpoint: str) -> tuple[Any, Any]:
 def server(tiny_pair: tuple[Any, Any]) -> Iterator[FakeServer]:
     fake = FakeServer(*tiny_pair, ["L0H0", "L1H2", "L0H1+L2H3"])
     yield fake
-    fake.kill()
+    fake.settle()
 
 
 @pytest.fixture

@@ -195,6 +195,14 @@ def test_the_base_is_found_by_its_adapters_or_named(server: Any, client: JsonCli
         ServerModels.ask(client, "huge")
 
 
+def test_adapters_named_after_their_base() -> None:
+    models = ServerModels("org/M", frozenset({"L0H0", "base"}), "{base}:{name}")
+    assert models.name_of(HeadSet.parse("L0H0")) == "org/M:L0H0"
+    assert models.name_of(HeadSet()) == "org/M:base"
+    assert ServerModels("org/M", frozenset({"L0H0"}), "{base}:{name}").name_of(HeadSet()) == "org/M"
+    models.check([HeadSet.parse("L0H0")], "here")
+
+
 def test_what_is_asked_for(server: Any, client: JsonClient, tiny_pair: tuple[Any, Any]) -> None:
     sampling = Sampling(True, 0.7, 40, 0.9, seed=5, repetition_penalty=1.25)
     request = Request((5, 6, 7), HeadSet.parse("L0H0"), 4, ("\n",), sampling)
@@ -223,3 +231,5 @@ def test_wrong_addresses(url: str) -> None:
 def test_bad_concurrency(client: JsonClient, tiny_pair: tuple[Any, Any]) -> None:
     with pytest.raises(ArgumentError, match="concurrency = 0"):
         _backend(client, tiny_pair, concurrency=0)
+    with pytest.raises(ArgumentError, match="naming = 'adapter'"):
+        _backend(client, tiny_pair, naming="adapter")
