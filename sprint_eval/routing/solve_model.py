@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 _ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-_MAX_CALIBRATION_PAIRS = 200_000
+_MAX_CALIBRATION_CELLS = 200_000
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,20 @@ def _out_of_fold(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """The ridge strength with the least squared error out of fold, its deviations, the folds' rates."""
     fold_rates = np.empty_like(z)
-    deviations = {alpha: np.empty_like(z) for alpha in _ALPHAS}
+    errors = dict.fromkeys(_ALPHAS, 0.0)
+    ridges = {}
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
         fold_rates[inside] = smooth_rates(z[outside].mean(axis=0), int(outside.sum()))
-        ridge = _Ridge(embeddings[outside], z[outside])
+        ridges[fold] = ridge = _Ridge(embeddings[outside], z[outside])
+        surprise = z[inside] - fold_rates[inside]
         for alpha in _ALPHAS:
-            deviations[alpha][inside] = (embeddings[inside] - ridge.center) @ ridge.weights(alpha)
-    errors = {alpha: ((z - fold_rates - deviations[alpha]) ** 2).mean() for alpha in _ALPHAS}
+            errors[alpha] += float(((surprise - ridge.predict(embeddings[inside], alpha)) ** 2).sum())
     best = min(_ALPHAS, key=lambda alpha: (errors[alpha], -alpha))
-    return best, deviations[best], fold_rates
+    deviations = np.empty_like(z)
+    for fold, ridge in ridges.items():
+        deviations[folds == fold] = ridge.predict(embeddings[folds == fold], best)
+    return best, deviations, fold_rates
 
 
 class _Ridge:
@@ -140,31 +144,32 @@ class _Ridge:
         shrunk: np.ndarray = self._vectors @ (self._projected / (self._values + alpha)[:, None])
         return shrunk
 
+    def predict(self, embeddings: np.ndarray, alpha: float) -> np.ndarray:
+        """Deviations ``[m, J]``."""
+        deviations: np.ndarray = (embeddings - self.center) @ self.weights(alpha)
+        return deviations
+
 
 def _fit_calibration(deviations: np.ndarray, rates: np.ndarray, z: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.linear_model import LogisticRegression
 
-    features = _features(deviations, deviations.mean(axis=1), rates).reshape(-1, 3)
-    labels = z.reshape(-1)
-    if len(labels) > _MAX_CALIBRATION_PAIRS:
-        drawn = np.random.default_rng(seed).choice(len(labels), _MAX_CALIBRATION_PAIRS, replace=False)
-        features, labels = features[drawn], labels[drawn]
+    cells = np.arange(z.size)
+    if z.size > _MAX_CALIBRATION_CELLS:
+        cells = np.sort(np.random.default_rng(seed).choice(z.size, _MAX_CALIBRATION_CELLS, replace=False))
+    rows = cells // z.shape[1]
+    labels, mean = z.reshape(-1)[cells], deviations.mean(axis=1)[rows]
     if len(np.unique(labels)) < 2:
         return np.array([0.0, 1.0, 0.0, 0.0])
+    features = np.column_stack([logit(rates.reshape(-1)[cells]), mean, deviations.reshape(-1)[cells] - mean])
     fitted = LogisticRegression(C=1e4, max_iter=1000).fit(features, labels)
     # Out-of-fold predictions of pure noise lean the wrong way by a hair: no use is the least of uses.
     slopes = np.maximum(fitted.coef_[0], 0.0)
     return np.concatenate([fitted.intercept_, slopes])
 
 
-def _features(deviations: np.ndarray, mean: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """What the calibration looks at for each cell, ``[n, J, 3]``."""
-    own = deviations - mean[:, None]
-    return np.stack(np.broadcast_arrays(logit(rates), mean[:, None], own), axis=-1)
-
-
 def _calibrated(
     deviations: np.ndarray, mean: np.ndarray, rates: np.ndarray, calibration: np.ndarray
 ) -> np.ndarray:
-    scores = calibration[0] + _features(deviations, mean, rates) @ calibration[1:]
+    a, b, c, d = calibration
+    scores = a + b * logit(rates) + (c - d) * mean[:, None] + d * deviations
     return 1.0 / (1.0 + np.exp(-np.clip(scores, -30.0, 30.0)))
