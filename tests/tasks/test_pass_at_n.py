@@ -283,7 +283,7 @@ def test_bad_metadata_is_one_line_and_exit_2(
     assert message in error
     assert error.count("\n") == 1
     with pytest.raises((DataError, ArgumentError), match=message.split(":")[0]):
-        load_task("gsm8k_pass_at_n", metadata)
+        load_task("gsm8k_pass_at_n", metadata, split=metadata.get("split", "test"))
     assert capsys.readouterr().err == ""
 
 

@@ -28,7 +28,8 @@ evaluate hf-greedy hf "pretrained=$folder,dtype=bfloat16" 1
 evaluate sprint-router sprint-router "pretrained=$model,dtype=bfloat16,router=$work/router" 4
 evaluate random-heads random-heads "pretrained=$model,dtype=bfloat16,outcomes=$work/outcomes" 4
 evaluate best-head pruned-head "pretrained=$model,dtype=bfloat16,heads=$best" 4
-evaluate hf-sampling hf "pretrained=$folder,dtype=bfloat16" 4 \
+# The base, sampled by the built-in engine: hf would compute the worked examples anew for each of 948 draws.
+evaluate sampling pruned-head "pretrained=$model,dtype=bfloat16,heads=base" 4 \
   --gen_kwargs do_sample=True,temperature=0.6,top_k=40,top_p=0.95
 
 "$bin/sprint-eval" leaderboard "$work/results" --out "$work/site"
