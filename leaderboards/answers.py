@@ -16,13 +16,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sprint_eval.errors import DataError
 from sprint_eval.leaderboards.fields import clean
 from sprint_eval.leaderboards.records import PASS
 from sprint_eval.leaderboards.samples import candidate_texts, read_row
 from sprint_eval.leaderboards.standing import Standing
+from sprint_eval.leaderboards.tables import Row
 
 MAX_TEXT = 20_000  # characters of one answer
 MAX_QUESTION = 20_000
@@ -36,7 +37,7 @@ class _Source:
     """Where one row's answers lie, by the table's order of questions."""
 
     path: Path
-    offsets: list[int]
+    places: list[tuple[int, int]]
     candidates: int
     score: str
     filter: str
@@ -61,7 +62,7 @@ def write_answers(folder: Path, standing: Standing) -> dict[str, Any]:
     sources = [
         _Source(
             row.run.sampled.path,
-            row.run.sampled.offsets[row.order].tolist(),
+            row_places(row),
             row.candidates,
             table.score,
             table.filter,
@@ -89,6 +90,14 @@ def write_answers(folder: Path, standing: Standing) -> dict[str, Any]:
     }
 
 
+def row_places(row: Row) -> list[tuple[int, int]]:
+    """Offset and length of each of the table's questions in a row's samples file."""
+    sampled = row.run.sampled
+    if sampled is None or row.order is None:
+        return []
+    return list(zip(sampled.offsets[row.order].tolist(), sampled.lengths[row.order].tolist(), strict=True))
+
+
 def workers() -> int:
     """How many processes to read with."""
     return min(os.cpu_count() or 1, 8)
@@ -99,7 +108,7 @@ def _write(job: _Job) -> tuple[list[str], list[dict[str, Any]]]:
     questions = _Parts(job.folder, f"{job.table}-questions-{job.first}", packed=False)
     answers = _Parts(job.folder, f"{job.table}-answers-{job.first}", packed=True)
     with ExitStack() as stack:
-        handles = [stack.enter_context(source.path.open("rb")) for source in job.sources]
+        handles = [stack.enter_context(source.path.open("rb", buffering=0)) for source in job.sources]
         for at in range(job.first, job.last):
             rows = list(_rows_of(job.sources, handles, at))
             questions.add(question_of(rows[0]), at)
@@ -109,10 +118,10 @@ def _write(job: _Job) -> tuple[list[str], list[dict[str, Any]]]:
     return [part["name"] for part in questions.written], answers.written
 
 
-def _rows_of(sources: list[_Source], handles: Sequence[BinaryIO], at: int) -> Iterator[dict[str, Any]]:
+def _rows_of(sources: list[_Source], handles: Sequence[Any], at: int) -> Iterator[dict[str, Any]]:
     for source, handle in zip(sources, handles, strict=True):
         try:
-            yield read_row(handle, source.offsets[at])
+            yield read_row(handle, *source.places[at])
         except DataError:
             raise DataError(f"{source.path} changed while it was read; run the command again") from None
 

@@ -10,6 +10,8 @@ from sprint_eval.errors import DataError
 
 def clean(text: str) -> str:
     """The text without what UTF-8 cannot carry (lone surrogates) and without NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 

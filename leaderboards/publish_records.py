@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sprint_eval.files import write_json
-from sprint_eval.leaderboards.answers import MAX_TEXT, cut, question_of, workers
+from sprint_eval.leaderboards.answers import MAX_TEXT, cut, question_of, row_places, workers
 from sprint_eval.leaderboards.board import Board, iso, score_name
 from sprint_eval.leaderboards.fields import clean
 from sprint_eval.leaderboards.records import PASS
@@ -34,7 +34,7 @@ class _Rows:
 
     path: Path
     source: Path
-    offsets: list[int]
+    places: list[tuple[int, int]]
     keys: list[str]
     common: dict[str, Any]
     score: str
@@ -88,7 +88,7 @@ def _write_run(folder: Path, board: Board, standing: Standing, index: int, insta
     return _Rows(
         path=folder / samples,
         source=row.run.sampled.path,
-        offsets=row.run.sampled.offsets[row.order].tolist(),
+        places=row_places(row),
         keys=list(table.keys or []),
         common={
             "schema_version": SCHEMA,
@@ -221,9 +221,10 @@ def _generation(settings: dict[str, Any], candidates: int) -> dict[str, Any]:
 
 def _write_rows(job: _Rows) -> None:
     job.path.parent.mkdir(parents=True, exist_ok=True)
-    with job.source.open("rb") as handle, job.path.open("w", encoding="utf-8") as target:
-        for key, offset in zip(job.keys, job.offsets, strict=True):
-            target.write(json.dumps(_instance(job, key, read_row(handle, offset)), ensure_ascii=False) + "\n")
+    with job.source.open("rb", buffering=0) as handle, job.path.open("w", encoding="utf-8") as target:
+        for key, place in zip(job.keys, job.places, strict=True):
+            row = read_row(handle, *place)
+            target.write(json.dumps(_instance(job, key, row), ensure_ascii=False) + "\n")
 
 
 def _instance(job: _Rows, key: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Sampled:
     Attributes:
         score: :data:`PASS` for tasks with candidates, else the metric's name.
         keys: a name a question, the document's hash (with ``#2``, ``#3`` for equal documents).
-        offsets: where each row starts in the samples file, in bytes.
+        offsets: where each row starts in the samples file, in bytes; ``lengths``: how long it is.
         correct: ``[n, N]`` 0/1 of each candidate; empty ``[n, 0]`` for other metrics.
         majority: ``[n, N]`` 0/1 of the vote among the first k candidates, ``None`` where unknown.
         values: ``[n]`` the metric's value, for metrics other than :data:`PASS`.
@@ -92,6 +92,7 @@ class Sampled:
     path: Path
     keys: list[str]
     offsets: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
     correct: Bits
     majority: Bits | None
     values: Floats | None

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,6 +32,7 @@ class _Builder:
 
     keys: list[str] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
     correct: list[bytes] = field(default_factory=list)
     majority: list[bytes | None] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
@@ -39,7 +41,7 @@ class _Builder:
     seen: Counter[str] = field(default_factory=Counter)
     ids: set[tuple[str, str]] = field(default_factory=set)
 
-    def place(self, row: dict[str, Any], offset: int) -> None:
+    def place(self, row: dict[str, Any], where: tuple[int, int]) -> None:
         """Name the row's question; equal documents are numbered, a row that stands twice is refused."""
         name = text_or_none(row.get("doc_hash"), "doc_hash")
         if not name:
@@ -50,7 +52,8 @@ class _Builder:
         self.ids.add(identity)
         self.seen[name] += 1
         self.keys.append(name if self.seen[name] == 1 else f"{name}#{self.seen[name]}")
-        self.offsets.append(offset)
+        self.offsets.append(where[0])
+        self.lengths.append(where[1])
 
 
 def read_samples(path: Path, repeats: int) -> list[Sampled]:
@@ -68,11 +71,11 @@ def read_samples(path: Path, repeats: int) -> list[Sampled]:
     damaged: list[str] = []
     rows = 0
     try:
-        with path.open("rb") as handle:
+        with path.open("rb", buffering=1 << 20) as handle:
             for line_number, offset, line in _lines(handle):
                 rows += 1
                 try:
-                    _take(_parse(line), offset, repeats, builders)
+                    _take(_parse(line), (offset, len(line)), repeats, builders)
                 except DataError as error:
                     damaged.append(f"line {line_number}: {error}")
     except OSError as error:
@@ -84,14 +87,14 @@ def read_samples(path: Path, repeats: int) -> list[Sampled]:
     return [_finish(path, key, builder, repeats) for key, builder in builders.items()]
 
 
-def read_row(handle: BinaryIO, offset: int) -> dict[str, Any]:
-    """The row that starts at ``offset``, as :func:`read_samples` saw it.
+def read_row(handle: BinaryIO | FileIO, offset: int, length: int) -> dict[str, Any]:
+    """The row at ``offset``, ``length`` bytes long, as :func:`read_samples` saw it; open without a buffer.
 
     Raises:
         DataError: the file has changed since and there is no row any more.
     """
     handle.seek(offset)
-    return _parse(handle.readline(MAX_LINE))
+    return _parse(handle.read(length))
 
 
 def candidate_texts(row: dict[str, Any]) -> list[str]:
@@ -127,13 +130,15 @@ def _parse(line: bytes) -> dict[str, Any]:
     return row
 
 
-def _take(row: dict[str, Any], offset: int, repeats: int, builders: dict[tuple[str, str], _Builder]) -> None:
+def _take(
+    row: dict[str, Any], where: tuple[int, int], repeats: int, builders: dict[tuple[str, str], _Builder]
+) -> None:
     filter_name = text_or_none(row.get("filter"), "filter") or "none"
     candidates = row.get("candidates")
     if isinstance(candidates, list):
         builder = builders.setdefault((PASS, filter_name), _Builder())
         taken = _candidates(row, candidates, repeats)
-        builder.place(row, offset)
+        builder.place(row, where)
         _add(builder, taken)
         return
     if candidates is not None:
@@ -148,7 +153,7 @@ def _take(row: dict[str, Any], offset: int, repeats: int, builders: dict[tuple[s
             found[name] = number(value, name)
     for name, value in found.items():
         builder = builders.setdefault((name, filter_name), _Builder())
-        builder.place(row, offset)
+        builder.place(row, where)
         builder.values.append(value)
 
 
@@ -238,6 +243,7 @@ def _finish(path: Path, key: tuple[str, str], builder: _Builder, repeats: int) -
         path=path,
         keys=builder.keys,
         offsets=np.array(builder.offsets, dtype=np.int64),
+        lengths=np.array(builder.lengths, dtype=np.int64),
         correct=_matrix(builder.correct, width, fill_last=False),
         majority=None if plain else _matrix([row or b"" for row in builder.majority], width, fill_last=True),
         values=np.array(builder.values, dtype=np.float64) if plain else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +15,7 @@ from sprint_eval.leaderboards.scores import Scores
 from sprint_eval.leaderboards.tables import Row, Table
 
 Array = npt.NDArray[np.float64]
+_MAX_LEVELS = 64  # a score of more levels is compared pair by pair
 
 
 @dataclass
@@ -97,12 +100,9 @@ def stand(table: Table, reference: str | None = None, draws: int = statistics.DR
     for name, values in scores.items():
         family, boot = _family(values, weights)
         standing.families[name] = family
-        for k in _pair_ks(name, values):
-            standing.pairs[(name, k)] = _pairs(
-                name, k, values[:, :, k - 1], boot[:, :, k - 1], standing.reference
-            )
+        _compare(standing, name, values, boot)
         if name == headline:
-            _rank(standing, boot[:, :, table.k - 1])
+            _rank(standing, boot[:, table.k - 1])
     return standing
 
 
@@ -130,12 +130,12 @@ def _order(table: Table, values: Scores) -> list[int]:
 
 
 def _family(values: Scores, weights: npt.NDArray[np.float32]) -> tuple[Family, npt.NDArray[np.float32]]:
-    """Means and intervals of ``[methods, questions, k]``, and each draw's means ``[draws, methods, k]``."""
+    """Means and intervals of ``[methods, questions, k]``, and each draw's means ``[methods, k, draws]``."""
     methods, questions, depth = values.shape
     flat = values.transpose(0, 2, 1).reshape(methods * depth, questions)
     means = flat.mean(axis=1, dtype=np.float64)
     boot = statistics.bootstrap_means(weights, flat)
-    low, high = statistics.percentile_interval(boot)
+    low, high = statistics.percentile_interval(boot.copy())
     flat_low, flat_high = flat.min(axis=1), flat.max(axis=1)
     for column in np.flatnonzero(flat_low == flat_high):
         if flat_low[column] in (0.0, 1.0):
@@ -144,7 +144,18 @@ def _family(values: Scores, weights: npt.NDArray[np.float32]) -> tuple[Family, n
             )
     shape = (methods, depth)
     family = Family(means.reshape(shape), low.reshape(shape), high.reshape(shape))
-    return family, boot.reshape(-1, methods, depth)
+    return family, boot.reshape(methods, depth, -1)
+
+
+def _compare(standing: Standing, name: str, values: Scores, boot: npt.NDArray[np.float32]) -> None:
+    """All pairs at each k; numpy lets go of the interpreter, so threads share the work."""
+
+    def at(k: int) -> Pairs:
+        return _pairs(name, k, values[:, :, k - 1], boot[:, k - 1], standing.reference)
+
+    ks = _pair_ks(name, values)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        standing.pairs.update({(name, k): pairs for k, pairs in zip(ks, pool.map(at, ks), strict=True)})
 
 
 def _pair_ks(name: str, values: Scores) -> range:
@@ -153,7 +164,7 @@ def _pair_ks(name: str, values: Scores) -> range:
 
 
 def _pairs(name: str, k: int, values: Scores, boot: npt.NDArray[np.float32], reference: int | None) -> Pairs:
-    """All pairs of ``[methods, questions]`` at one k."""
+    """All pairs of ``[methods, questions]`` at one k; ``boot`` is ``[methods, draws]``."""
     methods, questions = values.shape
     wide = values.astype(np.float64)
     mean = wide.mean(axis=1)
@@ -199,10 +210,10 @@ def _difference_deviation(values: Array) -> Array:
 
 
 def _difference_intervals(boot: npt.NDArray[np.float32]) -> tuple[Array, Array]:
-    methods = boot.shape[1]
+    methods = len(boot)
     low, high = np.zeros((methods, methods)), np.zeros((methods, methods))
     for index in range(methods - 1):
-        found = statistics.percentile_interval(boot[:, index : index + 1] - boot[:, index + 1 :])
+        found = statistics.percentile_interval(boot[index] - boot[index + 1 :])
         low[index, index + 1 :], high[index, index + 1 :] = found
         low[index + 1 :, index], high[index + 1 :, index] = -found[1], -found[0]
     return low, high
@@ -210,6 +221,9 @@ def _difference_intervals(boot: npt.NDArray[np.float32]) -> tuple[Array, Array]:
 
 def _permutations(values: Array) -> Array:
     methods = len(values)
+    whole = None if np.isnan(values).any() else statistics.lattice(values.ravel(), largest=1 << 40)
+    if whole is not None and np.ptp(whole) <= _MAX_LEVELS:
+        return statistics.lattice_permutations(whole.reshape(values.shape))
     p = np.ones((methods, methods))
     for first in range(methods):
         for second in range(first + 1, methods):
@@ -236,8 +250,8 @@ def _holm_where(p: Array, upper: tuple[npt.NDArray[np.intp], ...]) -> Array:
 def _rank(standing: Standing, boot: npt.NDArray[np.float32]) -> None:
     """Rank intervals and letters at the headline score, among the rows that have it."""
     rows = len(standing.rows)
-    ranked = np.flatnonzero(~np.isnan(boot[0]))
-    signed = boot[:, ranked] * (-1 if standing.table.lower_is_better else 1)
+    ranked = np.flatnonzero(~np.isnan(boot[:, 0]))
+    signed = boot[ranked] * (-1 if standing.table.lower_is_better else 1)
     low, high = statistics.rank_intervals(signed)
     standing.rank_low, standing.rank_high, standing.letters = [None] * rows, [None] * rows, [""] * rows
     pairs = standing.headline_pairs()

@@ -32,13 +32,13 @@ def bootstrap_weights(questions: int, draws: int = DRAWS, seed: int = SEED) -> F
 
 
 def bootstrap_means(weights: Floats, values: Floats) -> Floats:
-    """``[draws, questions] × [columns, questions] -> [draws, columns]``: each draw's means."""
-    return weights @ np.ascontiguousarray(values.T)
+    """``[draws, questions] × [columns, questions] -> [columns, draws]``: each draw's means."""
+    return np.ascontiguousarray(values) @ weights.T
 
 
 def percentile_interval(draws: Floats) -> tuple[Array, Array]:
-    """The central 95 % of each column of ``[draws, columns]``."""
-    columns = np.ascontiguousarray(draws.T)  # [columns, draws]
+    """The central 95 % of each row of ``[columns, draws]``; the draws are reordered in place."""
+    columns = draws
     low, high = LEVEL / 2 * (columns.shape[1] - 1), (1 - LEVEL / 2) * (columns.shape[1] - 1)
     places = sorted({math.floor(low), math.ceil(low), math.floor(high), math.ceil(high)})
     columns.partition(places, axis=1)
@@ -77,10 +77,10 @@ def mcnemar_exact(only_first: npt.ArrayLike, only_second: npt.ArrayLike) -> Arra
         only_first: b, how many questions only the first method solves.
         only_second: c, how many only the second solves.
     """
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     first, second = np.asarray(only_first, dtype=np.int64), np.asarray(only_second, dtype=np.int64)
-    tail = binom.cdf(np.minimum(first, second), first + second, 0.5)
+    tail = bdtr(np.minimum(first, second).astype(np.float64), first + second, 0.5)
     return np.minimum(1.0, 2.0 * np.asarray(tail, dtype=np.float64))
 
 
@@ -98,7 +98,7 @@ def permutation_p(differences: npt.ArrayLike, draws: int = 9_999, seed: int = SE
     observed = abs(values.sum()) * (1 - 1e-9)
     if values.size <= 16:
         return float(np.mean(np.abs(_all_signed_sums(values)) >= observed))
-    steps = _lattice(values)
+    steps = lattice(values)
     if steps is not None:
         return _lattice_p(steps)
     generator = np.random.default_rng(seed)
@@ -117,8 +117,8 @@ def _all_signed_sums(values: Array) -> Array:
     return sums
 
 
-def _lattice(values: Array, largest: int = 1 << 16) -> npt.NDArray[np.int64] | None:
-    """The differences as whole multiples of their common step, if there is a coarse one."""
+def lattice(values: Array, largest: int = 1 << 16) -> npt.NDArray[np.int64] | None:
+    """The values as whole multiples of their common step, where there is a coarse one."""
     for scale in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 28, 32, 56, 64, 70, 100):
         steps = values * scale
         whole = np.rint(steps)
@@ -130,17 +130,8 @@ def _lattice(values: Array, largest: int = 1 << 16) -> npt.NDArray[np.int64] | N
 def _lattice_p(steps: npt.NDArray[np.int64]) -> float:
     """``P[|Σ ±d| >= |Σ d|]`` over independent fair signs, for whole-numbered d."""
     sizes, counts = np.unique(np.abs(steps), return_counts=True)
-    length = 1 << int(2 * np.abs(steps).sum() + 1).bit_length()
-    angles = 2 * np.pi * np.arange(length // 2 + 1) / length
-    characteristic = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
-    chances = np.fft.irfft(characteristic, n=length)
-    observed = abs(int(steps.sum()))
-    if observed == 0:
-        return 1.0
-    reach = int(np.abs(steps).sum())
-    tail = float(chances[observed : reach + 1].sum())
-    # The transform's rounding is about 1e-16 a term; never claim less than one arrangement of signs.
-    return min(1.0, max(2.0 * tail, 2.0 ** (1 - float(counts.sum()))))
+    observed = np.array([abs(int(steps.sum()))])
+    return float(_lattice_tails(sizes, counts[None].astype(np.float64), observed)[0])
 
 
 def holm(p_values: npt.ArrayLike) -> Array:
@@ -167,18 +158,66 @@ def detectable_difference(deviation: npt.ArrayLike, questions: int) -> Array:
     return np.maximum(reach * np.asarray(deviation, dtype=np.float64) / math.sqrt(questions), 6 / questions)
 
 
+def lattice_permutations(values: npt.NDArray[np.int64]) -> Array:
+    """:func:`permutation_p` of all pairs at once, for whole-numbered values ``[methods, questions]``.
+
+    A pair's distribution depends only on how often each absolute difference occurs, which is
+    counted for all pairs by products of indicator matrices.
+    """
+    methods = len(values)
+    if methods < 2:
+        return np.ones((methods, methods))
+    levels = np.unique(values)
+    indicators = {int(level): (values == level).astype(np.float64) for level in levels}
+    counts = np.zeros((int(levels[-1] - levels[0]) + 1, methods, methods))
+    for one, left in indicators.items():
+        for two, right in indicators.items():
+            counts[abs(one - two)] += left @ right.T
+    first, second = np.triu_indices(methods, 1)
+    steps = np.arange(1, len(counts))
+    pairs = counts[1:, first, second].T  # [pairs, steps]
+    totals = values.sum(axis=1)
+    observed = np.abs(totals[first] - totals[second])
+    p = np.ones((methods, methods))
+    p[first, second] = p[second, first] = _lattice_tails(steps, pairs, observed)
+    return p
+
+
+def _lattice_tails(steps: npt.NDArray[np.int64], counts: Array, observed: npt.NDArray[np.int64]) -> Array:
+    """``P[|Σ ±d| >= observed]`` a row, where step s occurs ``counts[row, s]`` times."""
+    p = np.ones(len(counts))
+    if not steps.size:
+        return p
+    reach = counts @ steps
+    length = 1 << int(2 * reach.max() + 1).bit_length()
+    cosines = np.cos(np.outer(steps, 2 * np.pi * np.arange(length // 2 + 1) / length))
+    logs = np.log(np.maximum(np.abs(cosines), 1e-300))
+    negative = (cosines < 0).astype(np.float64)
+    size = max(1, (1 << 22) // length)
+    for start in range(0, len(counts), size):
+        part = counts[start : start + size]
+        signs = 1.0 - 2.0 * (np.rint(part @ negative) % 2)
+        chances = np.fft.irfft(signs * np.exp(part @ logs), n=length, axis=1)
+        upper = np.cumsum(chances[:, length // 2 :: -1], axis=1)  # from the farthest sum inwards
+        tails = upper[np.arange(len(part)), length // 2 - observed[start : start + size]]
+        floor = 2.0 ** np.maximum(1.0 - part.sum(axis=1), -1000.0)
+        p[start : start + size] = np.minimum(1.0, np.maximum(2.0 * tails, floor))
+    p[observed == 0] = 1.0
+    return p
+
+
 def rank_intervals(draws: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The central 95 % of each method's rank over ``[draws, methods]``, 1 the best.
+    """The central 95 % of each method's rank over ``[methods, draws]``, 1 the best.
 
     Equal means share every rank they span: the low end counts only the strictly better, the high
     end all that are not strictly worse.
     """
     from scipy.stats import rankdata
 
-    best = rankdata(-draws, method="min", axis=1)
-    worst = rankdata(-draws, method="max", axis=1)
-    low = np.quantile(best, LEVEL / 2, axis=0, method="lower")
-    high = np.quantile(worst, 1 - LEVEL / 2, axis=0, method="higher")
+    best = rankdata(-draws, method="min", axis=0)
+    worst = rankdata(-draws, method="max", axis=0)
+    low = np.quantile(best, LEVEL / 2, axis=1, method="lower")
+    high = np.quantile(worst, 1 - LEVEL / 2, axis=1, method="higher")
     return np.asarray(low, dtype=np.int64), np.asarray(high, dtype=np.int64)
 
 

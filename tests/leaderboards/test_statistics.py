@@ -32,6 +32,7 @@ def test_mcnemar_agrees_with_statsmodels() -> None:
         assert float(s.mcnemar_exact(b, c)) == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_the_step_down_rule(p_values: list[float]) -> None:
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
@@ -65,9 +66,21 @@ def test_permutation_on_a_lattice_is_exact() -> None:
     values = values[values != 0]
     signs = np.array(list(itertools.product((1, -1), repeat=len(values))))
     expected = np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-9)
-    steps = s._lattice(values)
+    steps = s.lattice(values)
     assert steps is not None
     assert s._lattice_p(steps) == pytest.approx(expected, rel=1e-6)
+
+
+def test_permutations_of_all_pairs_at_once() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.integers(0, 5, size=(6, 14))
+    values[5] = values[4]
+    found = s.lattice_permutations(values)
+    for first in range(6):
+        for second in range(6):
+            expected = naive_permutation((values[first] - values[second]).tolist())
+            assert found[first, second] == pytest.approx(expected, rel=1e-6)
+    assert s.lattice_permutations(np.zeros((2, 5), dtype=np.int64)).tolist() == [[1, 1], [1, 1]]
 
 
 def test_permutation_by_drawing_comes_close_to_enumeration() -> None:
@@ -75,7 +88,7 @@ def test_permutation_by_drawing_comes_close_to_enumeration() -> None:
     values = rng.normal(0.2, 1, size=18)
     signs = np.array(list(itertools.product((1, -1), repeat=18)))
     expected = np.mean(np.abs(signs @ values) >= abs(values.sum()))
-    assert s._lattice(values) is None
+    assert s.lattice(values) is None
     assert s.permutation_p(values) == pytest.approx(expected, abs=0.015)
 
 
@@ -91,15 +104,15 @@ def test_bootstrap_is_a_resampling_of_questions() -> None:
     assert np.array_equal(np.rint(weights * 7), np.rint(weights * 7).clip(0))
     values = np.arange(14, dtype=np.float32).reshape(2, 7)
     means = s.bootstrap_means(weights, values)
-    naive = [[sum(w * v for w, v in zip(draw, row, strict=True)) for row in values] for draw in weights]
+    naive = [[sum(w * v for w, v in zip(draw, row, strict=True)) for draw in weights] for row in values]
     assert means == pytest.approx(np.array(naive), abs=1e-4)
 
 
 def test_interval_is_the_quantile_of_the_draws() -> None:
-    draws = np.random.default_rng(1).normal(size=(1001, 4)).astype(np.float32)
+    draws = np.random.default_rng(1).normal(size=(4, 1001)).astype(np.float32)
     low, high = s.percentile_interval(draws.copy())
-    assert low == pytest.approx(np.quantile(draws.astype(float), 0.025, axis=0), abs=1e-6)
-    assert high == pytest.approx(np.quantile(draws.astype(float), 0.975, axis=0), abs=1e-6)
+    assert low == pytest.approx(np.quantile(draws.astype(float), 0.025, axis=1), abs=1e-6)
+    assert high == pytest.approx(np.quantile(draws.astype(float), 0.975, axis=1), abs=1e-6)
 
 
 def test_interval_agrees_with_scipy() -> None:
@@ -148,7 +161,7 @@ def test_rank_intervals_count_better_and_worse() -> None:
     draws = np.array([[0.9, 0.5, 0.5], [0.4, 0.5, 0.6], [0.9, 0.2, 0.1]], dtype=np.float32)
     best = [[1 + sum(other > mine for other in row) for mine in row] for row in draws]
     worst = [[sum(other >= mine for other in row) for mine in row] for row in draws]
-    low, high = s.rank_intervals(draws)
+    low, high = s.rank_intervals(draws.T)
     assert low.tolist() == np.min(best, axis=0).tolist()
     assert high.tolist() == np.max(worst, axis=0).tolist()
 
