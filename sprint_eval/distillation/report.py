@@ -99,7 +99,7 @@ def _training_table(report: dict[str, Any]) -> str:
         gone = report["base"]["heads"] - cost["heads"] if cost else 0
         cells = [
             phase["phase"], gone, _number(phase.get("steps")), _number(phase.get("tokens")),
-            _number(phase.get("seconds"), 0), _number(phase["flops"] / 1e15, 2),
+            _number(phase.get("seconds"), 0), f"{phase['flops'] / 1e15:.3g}",
             _number(phase.get("loss"), 3), _number(phase.get("held_out_perplexity"), 3),
         ]  # fmt: skip
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -150,7 +150,7 @@ def _arithmetic(report: dict[str, Any]) -> str:
         f"All {report['base']['heads']} query heads (rows of the query projections, columns of the output "
         f"projections) hold {share:.1f} % of this model's parameters, so that {ratio:.0%} of them can save "
         f"{ratio * share:.1f} %, and {ratio * every['decode_flops@1024']:.1f} % of the FLOPs of decoding at "
-        f"1,024 tokens. The paper's {_PAPER['parameters']} % of parameters at 30 % of heads would need heads "
+        f"1,024 tokens; key/value heads that go with their last query head come on top. The paper's {_PAPER['parameters']} % of parameters at 30 % of heads would need heads "
         f"that hold {_PAPER['parameters'] / 0.3:.1f} %: not of heads alone in a model of this shape."
     )
 
