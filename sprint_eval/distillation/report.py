@@ -150,8 +150,9 @@ def _arithmetic(report: dict[str, Any]) -> str:
         f"All {report['base']['heads']} query heads (rows of the query projections, columns of the output "
         f"projections) hold {share:.1f} % of this model's parameters, so that {ratio:.0%} of them can save "
         f"{ratio * share:.1f} %, and {ratio * every['decode_flops@1024']:.1f} % of the FLOPs of decoding at "
-        f"1,024 tokens; key/value heads that go with their last query head come on top. The paper's {_PAPER['parameters']} % of parameters at 30 % of heads would need heads "
-        f"that hold {_PAPER['parameters'] / 0.3:.1f} %: not of heads alone in a model of this shape."
+        "1,024 tokens; key/value heads that go with their last query head come on top. The paper's "
+        f"{_PAPER['parameters']} % of parameters at 30 % of heads would need heads that hold "
+        f"{_PAPER['parameters'] / 0.3:.1f} %: not of heads alone in a model of this shape."
     )
 
 
