@@ -16,7 +16,8 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from sprint_eval.engine.cache import Cache, PrefixCells
-from sprint_eval.engine.plan import Bucket, Span, Stage
+from sprint_eval.engine.cells import Span
+from sprint_eval.engine.plan import Bucket, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,13 +49,13 @@ class LayerAttention:
         stage = self.stage
         if stage is None or stage.empty:
             return torch.zeros_like(query)
-        kernel = _Kernel(scale, window, cap)
+        kernel = _Kernel(scale, window if window is not None and window < _longest(stage) else None, cap)
         rows = stage.rows
         parts: list[Tensor] = []
         if rows:
             store = self._cache.stores[stage.segment].write(self.layer, stage.slots, key[:rows], value[:rows])
         for span, cells in stage.prefixes:
-            parts.append(self._prefix(kernel, span, cells, query, key, value))
+            parts.append(self._prefix(kernel, stage, span, cells, query, key, value))
         if rows:
             own, own_weight = self._own(kernel, stage, query, store)
             parts.insert(0, self._with_prefix(kernel, stage, query[:rows], own, own_weight))
@@ -63,7 +64,14 @@ class LayerAttention:
         return output
 
     def _prefix(
-        self, kernel: _Kernel, span: Span, cells: PrefixCells, query: Tensor, key: Tensor, value: Tensor
+        self,
+        kernel: _Kernel,
+        stage: Stage,
+        span: Span,
+        cells: PrefixCells,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
     ) -> Tensor:
         """Causal attention of a prefix to itself; its keys and values are kept, head by head."""
         keys = key[span.start : span.end].transpose(0, 1).contiguous()  # [kv_heads, length, head_dim]
@@ -71,7 +79,7 @@ class LayerAttention:
         cells.keys_values[self.layer] = (keys, values)
         places = torch.arange(span.end - span.start, device=query.device)[None]
         part = query[None, span.start : span.end]
-        output, _ = kernel.attend(part, keys[None], values[None], places, places.shape[1])
+        output, _ = kernel.attend(part, keys[None], values[None], places, places.shape[1], stage, span)
         return output[0]
 
     def _own(self, kernel: _Kernel, stage: Stage, query: Tensor, store: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +91,7 @@ class LayerAttention:
             part = query.index_select(0, bucket.queries).unflatten(0, (runs, width))
             past = store.index_select(0, bucket.context).unflatten(0, (runs, length))
             keys, values = past.permute(2, 0, 3, 1, 4)  # 2 x [runs, kv_heads, length, head_dim]
-            output, weight = kernel.attend(part, keys, values, bucket.query_positions, length, bucket, stage)
+            output, weight = kernel.attend(part, keys, values, bucket.query_positions, length, stage, bucket)
             outputs.append(output.flatten(0, 1))
             weights.append(weight.flatten(0, 1))
         output, weight = torch.cat(outputs), torch.cat(weights)
@@ -92,20 +100,37 @@ class LayerAttention:
     def _with_prefix(
         self, kernel: _Kernel, stage: Stage, query: Tensor, own: Tensor, own_weight: Tensor
     ) -> Tensor:
-        """Merge in the attention to the prefixes, span by span."""
-        if not any(len(span.prefix) for span in stage.spans):
+        """Merge in the attention to the prefixes; a span is a slice, so that many cost little."""
+        behind = [span for span in stage.spans if len(span.prefix)]
+        if not behind:
             return own
-        merged: list[Tensor] = []
-        for span in stage.spans:
-            part, weight = own[span.start : span.end], own_weight[span.start : span.end]
-            if len(span.prefix):
-                keys, values = span.prefix.cells[span.key].keys_values[self.layer]
-                places = _span_positions(stage, span, query.device)
-                seen, seen_weight = kernel.attend_all(query[span.start : span.end], keys, values, places)
-                share = torch.sigmoid(seen_weight - weight).unsqueeze(-1)
-                part = torch.lerp(part, seen, share.to(part.dtype))
-            merged.append(part)
-        return merged[0] if len(merged) == 1 else torch.cat(merged)
+        first, last = behind[0].start, behind[-1].end
+        if sum(span.end - span.start for span in behind) < last - first:  # others stand between them
+            parts = [self._behind(kernel, stage, [span], query, own, own_weight) for span in behind]
+            for span, part in zip(behind, parts, strict=True):
+                own[span.start : span.end] = part
+        else:
+            own[first:last] = self._behind(kernel, stage, behind, query, own, own_weight)
+        return own
+
+    def _behind(
+        self,
+        kernel: _Kernel,
+        stage: Stage,
+        spans: list[Span],
+        query: Tensor,
+        own: Tensor,
+        own_weight: Tensor,
+    ) -> Tensor:
+        """Merged attention of neighbouring spans: ``[tokens, heads, head_dim]``."""
+        first, last = spans[0].start, spans[-1].end
+        places = _positions(stage)[first:last]
+        lengths = [
+            (span.end - span.start, span.prefix.cells[span.key].keys_values[self.layer]) for span in spans
+        ]
+        seen, seen_weight = kernel.attend_all(query[first:last], lengths, places)
+        share = torch.sigmoid(seen_weight - own_weight[first:last]).unsqueeze(-1)
+        return torch.lerp(own[first:last], seen, share.to(own.dtype))
 
     def _prune(self, stage: Stage, output: Tensor) -> None:
         """Zero the pruned heads of this layer, which is the segment's first if there are any."""
@@ -115,13 +140,19 @@ class LayerAttention:
                 output[span.start : span.end, head] = 0.0
 
 
-def _span_positions(stage: Stage, span: Span, device: torch.device) -> Tensor:
-    """Distance of each of a span's queries behind the prefix's end: ``[tokens]``."""
+def _longest(stage: Stage) -> int:
+    """Tokens that a query of the stage may look back on, its own prefix included."""
+    prefixes = [len(span.prefix) for span in (*stage.spans, *(span for span, _ in stage.prefixes))]
+    return max(prefixes, default=0) + max((bucket.lengths[2] for bucket in stage.buckets), default=0)
+
+
+def _positions(stage: Stage) -> Tensor:
+    """Distance of each of a stage's queries behind its prefix's end: ``[rows]``."""
     places = stage.memo.get("places")
     if places is None:
         flat = torch.cat([bucket.query_positions.flatten() for bucket in stage.buckets])
         places = stage.memo["places"] = flat.index_select(0, stage.unpad)
-    return places[span.start : span.end]
+    return places
 
 
 class _Kernel:
@@ -139,17 +170,19 @@ class _Kernel:
         values: Tensor,
         places: Tensor,
         length: int,
-        bucket: Bucket | None = None,
-        stage: Stage | None = None,
+        stage: Stage,
+        part: Bucket | Span,
     ) -> tuple[Tensor, Tensor]:
-        """Causal attention of ``[runs, width, heads, d]`` to ``[runs, kv_heads, length, d]``."""
+        """Causal attention of ``[runs, width, heads, d]`` to ``[runs, kv_heads, length, d]``.
+
+        The mask is the same in every layer of the stage and kept there, by the ``part`` it belongs to.
+        """
         width, heads = query.shape[1:3]
         kv_heads = keys.shape[1]
         groups = heads // kv_heads
-        memo = stage.memo if stage is not None else {}
         window = self._window if self._window is not None and self._window < length else None
-        name = (id(bucket), groups, window)
-        mask = memo.get(name)
+        name = (id(part), groups, window)
+        mask = stage.memo.get(name)
         if mask is None:
             columns = torch.arange(length, device=query.device)
             hidden = columns > places[..., None]  # [runs, width, length]
@@ -157,7 +190,7 @@ class _Kernel:
                 hidden = hidden | (columns <= places[..., None] - window)
             mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
             mask = mask.masked_fill_(hidden, -math.inf).repeat_interleave(groups, 1)[:, None]
-            memo[name] = mask  # [runs, 1, width * groups, length]
+            stage.memo[name] = mask  # [runs, 1, width * groups, length]
         # Queries of one key head side by side: [runs, kv_heads, width * groups, d].
         packed = query.unflatten(2, (kv_heads, groups)).transpose(1, 2).flatten(2, 3)
         output, weight = self._run(packed, keys, values, mask)
@@ -165,24 +198,34 @@ class _Kernel:
         return output, weight.unflatten(2, (width, groups)).transpose(1, 2).flatten(2, 3)
 
     def attend_all(
-        self, query: Tensor, keys: Tensor, values: Tensor, places: Tensor
+        self, query: Tensor, prefixes: list[tuple[int, tuple[Tensor, Tensor]]], places: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Attention of ``[tokens, heads, d]`` to a whole prefix ``[kv_heads, length, d]``."""
-        tokens, heads, _ = query.shape
-        kv_heads, length, _ = keys.shape
-        groups = heads // kv_heads
-        mask = None
-        if self._window is not None:
-            # A query `places` behind the prefix's end sees its last `window - places - 1` tokens.
-            columns = torch.arange(length, device=query.device)
-            hidden = columns <= (length + places[:, None]) - self._window
-            if bool(hidden.any()):
-                mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
-                mask = mask.masked_fill_(hidden, -math.inf).repeat_interleave(groups, 0)[None, None]
-        packed = query.unflatten(1, (kv_heads, groups)).transpose(0, 1).flatten(1, 2)
-        output, weight = self._run(packed[None], keys[None], values[None], mask)
-        output = output[0].unflatten(1, (tokens, groups)).transpose(0, 1).flatten(1, 2)
-        return output, weight[0].unflatten(1, (tokens, groups)).transpose(0, 1).flatten(1, 2)
+        """Attention of ``[tokens, heads, d]`` to whole prefixes, so many tokens to each in turn."""
+        kv_heads = prefixes[0][1][0].shape[0]
+        groups = query.shape[1] // kv_heads
+        packed = query.unflatten(1, (kv_heads, groups)).transpose(0, 1).flatten(1, 2)[None]
+        outputs: list[Tensor] = []
+        weights: list[Tensor] = []
+        start = 0
+        for tokens, (keys, values) in prefixes:
+            mask = self._prefix_mask(places[start : start + tokens], keys.shape[1], groups, query.dtype)
+            part = packed[:, :, start * groups : (start + tokens) * groups]
+            output, weight = self._run(part, keys[None], values[None], mask)
+            outputs.append(output[0])
+            weights.append(weight[0])
+            start += tokens
+        output, weight = torch.cat(outputs, 1), torch.cat(weights, 1)  # [kv_heads, tokens * groups, …]
+        output = output.unflatten(1, (-1, groups)).transpose(0, 1).flatten(1, 2)
+        return output, weight.unflatten(1, (-1, groups)).transpose(0, 1).flatten(1, 2)
+
+    def _prefix_mask(self, places: Tensor, length: int, groups: int, dtype: torch.dtype) -> Tensor | None:
+        """What a window hides of a prefix from queries ``places`` behind its end."""
+        if self._window is None:
+            return None
+        columns = torch.arange(length, device=places.device)
+        hidden = columns <= (length + places[:, None]) - self._window
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=places.device)
+        return mask.masked_fill_(hidden, -math.inf).repeat_interleave(groups, 0)[None, None]
 
     def _run(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """``[b, h, queries, d]`` to ``[b, h, length, d]``: output, and log-sum-exp in float32."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,10 @@ from sprint_eval.engine.segments import Key, Segments
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sprint_eval.heads import HeadSet
+
+_SLACK = 8  # tokens that a kept prefix may be shorter than a call's own
 
 
 class SlotStore:
@@ -75,27 +79,47 @@ class Prefix:
     Attributes:
         tokens: the prefix; may be empty.
         cells: what has been computed.
-        users: unfinished requests of each key; cells without users are dropped.
+        prompts: how many prompts begin with it; the cells of a single one go with its requests.
     """
 
     def __init__(self, tokens: tuple[int, ...]) -> None:
         self.tokens = tokens
         self.cells: dict[Key, PrefixCells] = {}
-        self.users: dict[Key, int] = {}
+        self.prompts = 1
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def join(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self.users[key] = self.users.get(key, 0) + 1
 
-    def leave(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self.users[key] -= 1
-            if self.users[key] == 0:
-                del self.users[key]
-                self.cells.pop(key, None)
+class Kept:
+    """What outlives a call: segments, and prefixes computed for some head sets.
+
+    A store is often filled by many calls with the same worked examples and pool.
+    """
+
+    def __init__(self, head_sets: frozenset[HeadSet], num_layers: int) -> None:
+        self.head_sets = head_sets
+        self.segments = Segments(head_sets, num_layers)
+        self._prefixes: dict[tuple[int, ...], Prefix] = {}
+
+    def prefixes(self, lengths: Mapping[tuple[int, ...], int]) -> dict[tuple[int, ...], Prefix]:
+        """The prefix of each prompt, given how many tokens it shares: a kept one if nearly as long."""
+        old, self._prefixes = list(self._prefixes.values()), {}
+        found: dict[tuple[int, ...], Prefix] = {}
+        for prompt, length in lengths.items():
+            near = (prefix for prefix in old if _near(prefix, prompt, length))
+            prefix = next(near, None) or self._prefixes.get(prompt[:length]) or Prefix(prompt[:length])
+            self._prefixes[prefix.tokens] = found[prompt] = prefix
+            prefix.prompts = 0
+        for prefix in found.values():
+            prefix.prompts += 1
+        self._prefixes = {tokens: p for tokens, p in self._prefixes.items() if p.prompts > 1}
+        return found
+
+
+def _near(prefix: Prefix, prompt: tuple[int, ...], length: int) -> bool:
+    enough = len(prefix) <= length <= len(prefix) + max(_SLACK, len(prefix) // 4)
+    return enough and prompt[: len(prefix)] == prefix.tokens
 
 
 class Cache:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from sprint_eval.architectures import attention_layout
-from sprint_eval.engine.cache import Cache, Prefix
+from sprint_eval.engine.cache import Cache, Kept
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.limits import default_limits, default_token_budget, is_out_of_memory, memory_in_use
 from sprint_eval.engine.plain import PlainEngine
@@ -21,8 +21,7 @@ from sprint_eval.engine.probe import why_unsafe
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.engine.runner import Runner
 from sprint_eval.engine.sampling import choose_token, penalize_repetition
-from sprint_eval.engine.scheduler import Limits, Scheduler
-from sprint_eval.engine.segments import Segments
+from sprint_eval.engine.scheduler import Limits, Scheduler, in_working_order
 from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker, answer_text
@@ -65,6 +64,7 @@ class Engine:
         self._limits = limits or default_limits(model.device, batch_size)
         self._plain_reason: str | None = None
         self._probed = False
+        self._kept: Kept | None = None
         self.counters = Counters()
 
     def generate(
@@ -92,8 +92,13 @@ class Engine:
         if self.why_plain() is not None:
             yield from self._plainly(requests)
             return
-        run = _Run(self._model, self._tokenizer, self._settings, self._layout.heads.num_layers, requests)
+        kept, self._kept = self._kept, None  # a call that breaks off leaves nothing half-computed behind
+        head_sets = frozenset(request.heads for request in requests)
+        if kept is None or not head_sets <= kept.head_sets:
+            kept = Kept(head_sets, self._layout.heads.num_layers)
+        run = _Run(self._model, self._tokenizer, self._settings, kept, requests)
         yield from run.answers(self._token_budget, self._limits, self.counters)
+        self._kept = kept
 
     def why_plain(self) -> str | None:
         """Why this model is decoded without sharing, or ``None`` where it is shared."""
@@ -123,21 +128,25 @@ class _Run:
         model: Any,
         tokenizer: Any,
         settings: DecodingSettings,
-        num_layers: int,
+        kept: Kept,
         requests: SequenceOf[Request],
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._settings = settings
-        self._segments = Segments({request.heads for request in requests}, num_layers)
-        self._sequences = _in_working_order(self._make_sequences(requests))
+        self._segments = kept.segments
+        self._sequences = self._make_sequences(requests, kept)
 
     def answers(
         self, token_budget: int | None, limits: Limits, counters: Counters
     ) -> Iterator[tuple[int, Generation]]:
         """Step until all requests are answered; half the budget and again when memory runs out."""
-        budget = token_budget or default_token_budget(self._model, self._longest_need())
-        scheduler = Scheduler(self._sequences, cache := Cache(self._segments, budget), limits)
+        needs = sum(len(s.tree.prompt) + s.request.max_new_tokens for s in self._sequences)
+        budget = token_budget or default_token_budget(
+            self._model, needs + _SMALLEST_BUDGET, len(self._segments)
+        )
+        waiting = in_working_order(self._sequences, budget)
+        scheduler = Scheduler(waiting, cache := Cache(self._segments, budget), limits)
         before = memory_in_use(self._model.device)
         while scheduler.unfinished:
             started = time.perf_counter()
@@ -186,6 +195,7 @@ class _Run:
         best = logits.argmax(-1).tolist()
         for sequence, rows in plan.decisions:
             draft, accepted = sequence.draft, 0
+            followed = bool(draft) and draft[0].visits > 0
             tip = sequence.tip
             for row in rows:
                 token = best[row] if sequence.plain_greedy else _choose(sequence, logits[row])
@@ -200,7 +210,7 @@ class _Run:
             counters.drafted_tokens += len(draft)
             counters.accepted_tokens += accepted
             guesses += [(sequence.tree, node) for node in draft]
-            scheduler.settle(sequence, accepted)
+            scheduler.settle(sequence, accepted, followed)
             sequence.pending = [tip]
             if sequence.finish_reason is not None:
                 scheduler.finish(sequence)
@@ -216,17 +226,16 @@ class _Run:
         text = answer_text(self._tokenizer, sequence.tokens, request.stop, self._settings)
         return Generation(tuple(sequence.tokens), text, sequence.finish_reason or "length")
 
-    def _make_sequences(self, requests: SequenceOf[Request]) -> list[Sequence]:
-        lengths = common_prefixes(request.prompt for request in requests)
-        prefixes: dict[tuple[int, ...], Prefix] = {}
+    def _make_sequences(self, requests: SequenceOf[Request], kept: Kept) -> list[Sequence]:
+        prefixes = kept.prefixes(common_prefixes(request.prompt for request in requests))
         trees: dict[tuple[int, ...], AnswerTree] = {}
         checkers: dict[tuple[str, ...], StopChecker] = {}
         sequences: list[Sequence] = []
         for index, request in enumerate(requests):
-            prompt, length = request.prompt, lengths[request.prompt]
+            prompt = request.prompt
             if prompt not in trees:
-                prefix = prefixes.setdefault(prompt[:length], Prefix(prompt[:length]))
-                trees[prompt] = AnswerTree(prefix, prompt[length:])
+                prefix = prefixes[prompt]
+                trees[prompt] = AnswerTree(prefix, prompt[len(prefix) :])
             if request.stop not in checkers:
                 checkers[request.stop] = StopChecker(self._tokenizer, request.stop, self._settings)
             keys = self._segments.keys(request.heads)
@@ -235,10 +244,6 @@ class _Run:
             sequences.append(Sequence(index, request, trees[prompt], keys, order, checkers[request.stop]))
         return sequences
 
-    def _longest_need(self) -> int:
-        """Slots that suffice for all requests at once."""
-        return sum(len(s.tree.prompt) + s.request.max_new_tokens for s in self._sequences) + _SMALLEST_BUDGET
-
 
 def _choose(sequence: Sequence, logits: torch.Tensor) -> int:
     """The next token where it is drawn, or where a penalty moves the logits ``[vocab]``."""
@@ -246,14 +251,3 @@ def _choose(sequence: Sequence, logits: torch.Tensor) -> int:
     seen = [*sequence.request.prompt, *sequence.tokens]
     penalized = penalize_repetition(logits, seen, sampling.repetition_penalty)
     return choose_token(penalized, sampling, len(sequence.tokens))
-
-
-def _in_working_order(sequences: list[Sequence]) -> list[Sequence]:
-    """The base of every prompt first, since the others draft from it; then head set by head set."""
-    leaders: dict[int, Sequence] = {}
-    for sequence in sequences:
-        first = leaders.setdefault(id(sequence.tree), sequence)
-        if len(sequence.request.heads) < len(first.request.heads):
-            leaders[id(sequence.tree)] = sequence
-    ahead = {sequence.index for sequence in leaders.values()}
-    return sorted(sequences, key=lambda s: (s.index not in ahead, s.order, s.index))

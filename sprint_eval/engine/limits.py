@@ -18,11 +18,12 @@ _UNKNOWN_MEMORY = 4 * 2**30  # bytes, where the system does not say
 def default_limits(device: torch.device, batch_size: int | None = None) -> Limits:
     """Sizes that suit a device.
 
-    On a CPU arithmetic decides, and a wrong guess costs what a token costs: drafts are short and
-    follow siblings closely. On a GPU weights' traffic decides and guesses are nearly free.
+    On a CPU arithmetic decides, and a wrong guess costs what a token costs; but a request's own past is
+    read once a forward, so that a likely guess pays. On a GPU weights' traffic decides and guesses
+    are nearly free.
     """
     if device.type == "cpu":
-        limits = Limits(384, 48, 192, DraftPolicy(8, 0.6, 0), DraftPolicy(12, 0.3, 2))
+        limits = Limits(512, 64, 192, DraftPolicy(16, 0.5, 3), DraftPolicy(16, 0.25, 2))
     else:
         limits = Limits(4096, 1024, 512, DraftPolicy(16, 0.2, 2), DraftPolicy(24, 0.05, 1))
     if batch_size is None:
@@ -30,14 +31,16 @@ def default_limits(device: torch.device, batch_size: int | None = None) -> Limit
     return Limits(limits.step_tokens, limits.thin_tokens, batch_size, limits.drafts, limits.thin_drafts)
 
 
-def default_token_budget(model: Any, wanted: int) -> int:
+def default_token_budget(model: Any, wanted: int, segments: int) -> int:
     """Tokens to keep keys, values and hidden states of: as many as are wanted, or as memory allows."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    layers = int(config.num_hidden_layers)
     itemsize = torch.empty(0, dtype=model.dtype).element_size()
-    per_token = layers * (2 * int(heads) * int(head_dim) + int(config.hidden_size)) * itemsize
+    widths = int(config.num_hidden_layers) * 2 * int(heads) * int(head_dim) + segments * int(
+        config.hidden_size
+    )
+    per_token = widths * itemsize
     return max(min(wanted, int(_free_memory(model.device) * _SHARE_OF_FREE) // per_token), 1)
 
 

@@ -15,25 +15,15 @@ import numpy as np
 import torch
 
 from sprint_eval.engine.cache import Cache, Prefix, PrefixCells
+from sprint_eval.engine.cells import CellChooser, Run, Span, StageDraft
 from sprint_eval.engine.segments import Key, Segments
 from sprint_eval.engine.sequence import Sequence
-from sprint_eval.engine.tree import Node
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _SMALL = 4096  # query-key pairs that are not worth a bucket of their own
 _PADDING = 1.4  # padded over true size of a bucket
-
-
-@dataclass
-class Span:
-    """Neighbouring tokens of a stage that share a prefix and a key."""
-
-    start: int
-    end: int
-    prefix: Prefix
-    key: Key
 
 
 @dataclass
@@ -61,6 +51,7 @@ class Stage:
         tokens: ``[tokens]``, indices into the step's tokens; requests' tokens first, then prefixes.
         rows: number of requests' tokens.
         from_previous: places in this stage and in the one before, for tokens that ran there.
+        same: the tokens are those of the stage before, in the same order.
         from_store: places in this stage and slots of the segment before, for tokens that did not.
         from_prefix: place of the first token, and the cells that hold the hidden states.
         slots: ``[rows]``, where the requests' tokens are stored.
@@ -75,6 +66,7 @@ class Stage:
     tokens: Tensor
     rows: int
     from_previous: tuple[Tensor, Tensor]
+    same: bool
     from_store: tuple[Tensor, Tensor]
     from_prefix: list[tuple[int, PrefixCells]]
     slots: Tensor
@@ -108,13 +100,6 @@ class StepPlan:
     skipped_layers: int
 
 
-@dataclass
-class _Run:
-    start: int
-    width: int
-    past: np.ndarray  # slots of the run's whole past, its own tokens included
-
-
 class Planner:
     """Builds the plan of a step."""
 
@@ -127,7 +112,7 @@ class Planner:
         """The forward that computes every sequence's feed; takes the slots it writes to."""
         rows = sorted(sequences, key=lambda sequence: (id(sequence.tree.prefix), sequence.order))
         prefixes = self._missing_prefixes(rows)
-        builder = _StepBuilder(self._segments, self._cache, rows, prefixes)
+        builder = CellChooser(self._segments, self._cache, rows, prefixes)
         stages = [self._stage(builder.stage(segment)) for segment in range(len(self._segments))]
         ids, positions = builder.inputs()
         logits, decisions = builder.decisions()
@@ -154,7 +139,7 @@ class Planner:
     def _index(self, values: SequenceOf[int] | np.ndarray) -> Tensor:
         return torch.from_numpy(np.asarray(values, dtype=np.int64)).to(self._device, non_blocking=True)
 
-    def _stage(self, draft: _StageBuilder) -> Stage:
+    def _stage(self, draft: StageDraft) -> Stage:
         buckets, unpad = self._buckets(draft.runs)
         previous, store = np.array(draft.previous).reshape(-1, 2), np.array(draft.store).reshape(-1, 2)
         return Stage(
@@ -162,6 +147,7 @@ class Planner:
             self._index(draft.tokens or [0]),
             len(draft.slots),
             (self._index(previous[:, 0]), self._index(previous[:, 1])),
+            draft.same,
             (self._index(store[:, 0]), self._index(store[:, 1])),
             draft.from_prefix,
             self._index(draft.slots),
@@ -172,7 +158,7 @@ class Planner:
             not draft.tokens,
         )
 
-    def _buckets(self, runs: list[_Run]) -> tuple[list[Bucket], np.ndarray]:
+    def _buckets(self, runs: list[Run]) -> tuple[list[Bucket], np.ndarray]:
         buckets: list[Bucket] = []
         unpad = np.zeros(sum(run.width for run in runs), dtype=np.int64)
         offset = 0
@@ -199,9 +185,9 @@ class Planner:
         return buckets, unpad
 
 
-def _similar(runs: list[_Run]) -> list[list[_Run]]:
+def _similar(runs: list[Run]) -> list[list[Run]]:
     """Runs of similar width and length together, so that padding stays small."""
-    groups: list[list[_Run]] = []
+    groups: list[list[Run]] = []
     true = 0
     for run in sorted(runs, key=lambda run: (run.width, len(run.past)), reverse=True):
         size = run.width * len(run.past)
@@ -216,154 +202,3 @@ def _similar(runs: list[_Run]) -> list[list[_Run]]:
         groups.append([run])
         true = size
     return groups
-
-
-class _StageBuilder:
-    """A stage in the making, as Python lists."""
-
-    def __init__(self, segment: int) -> None:
-        self.segment = segment
-        self.tokens: list[int] = []
-        self.slots: list[int] = []
-        self.previous: list[tuple[int, int]] = []
-        self.store: list[tuple[int, int]] = []
-        self.from_prefix: list[tuple[int, PrefixCells]] = []
-        self.spans: list[Span] = []
-        self.prefixes: list[tuple[Span, PrefixCells]] = []
-        self.runs: list[_Run] = []
-        self.where: dict[Key, dict[Node, int]] = {}
-        self.where_prefix: dict[tuple[int, Key], int] = {}
-
-
-class _StepBuilder:
-    """Walks the segments from below and decides, cell by cell, what is computed."""
-
-    def __init__(
-        self,
-        segments: Segments,
-        cache: Cache,
-        rows: SequenceOf[Sequence],
-        prefixes: list[tuple[Prefix, tuple[Key, ...]]],
-    ) -> None:
-        self._segments = segments
-        self._cache = cache
-        self._rows = rows
-        self._prefixes = prefixes
-        self._feeds = [row.feed for row in rows]
-        self._offsets = np.cumsum([0, *(len(feed) for feed in self._feeds)]).tolist()
-        self._below: _StageBuilder | None = None
-        self.token_layers = 0
-        for row, feed in zip(rows, self._feeds, strict=True):
-            row.reserve(len(row.path) + len(feed))
-
-    def inputs(self) -> tuple[list[int], list[int]]:
-        """Token ids and positions of all the step's tokens."""
-        ids: list[int] = []
-        positions: list[int] = []
-        for row, feed in zip(self._rows, self._feeds, strict=True):
-            first = len(row.tree.prefix) + len(row.path)
-            ids += [node.token for node in feed]
-            positions += range(first, first + len(feed))
-        for prefix, _ in self._prefixes:
-            ids += prefix.tokens
-            positions += range(len(prefix))
-        return ids, positions
-
-    def decisions(self) -> tuple[list[int], list[tuple[Sequence, list[int]]]]:
-        """Tokens of the last stage whose logits are wanted, and each row's places among them."""
-        last = self._below
-        wanted: dict[int, int] = {}
-        decisions: list[tuple[Sequence, list[int]]] = []
-        for row, feed in zip(self._rows, self._feeds, strict=True):
-            where = last.where.get(row.keys[-1], {}) if last is not None else {}
-            tokens = [where[node] for node in feed[len(row.pending) - 1 :]]
-            decisions.append((row, [wanted.setdefault(token, len(wanted)) for token in tokens]))
-        return list(wanted), decisions
-
-    def stage(self, segment: int) -> _StageBuilder:
-        """The next stage; stages are asked for in order."""
-        stage = _StageBuilder(segment)
-        for number in range(len(self._rows)):
-            self._add_row(stage, number)
-        offset = self._offsets[-1]
-        for prefix, keys in self._prefixes:
-            self._add_prefix(stage, prefix, keys, offset)
-            offset += len(prefix)
-        self.token_layers += len(stage.tokens) * self._segments.layers(segment)
-        self._below = stage
-        return stage
-
-    def _add_row(self, stage: _StageBuilder, number: int) -> None:
-        row, feed, segment = self._rows[number], self._feeds[number], stage.segment
-        key, base = row.keys[segment], len(row.path)
-        cells = row.tree.cells(key)
-        where = stage.where.setdefault(key, {})
-        first = self._first_to_compute(row, feed, cells, where, segment)
-        slots, store = row.slots[segment], self._cache.stores[segment]
-        for i in range(first):
-            slots[base + i] = cells[feed[i]]
-        if first == len(feed):
-            return
-        start = len(stage.tokens)
-        for i in range(first, len(feed)):
-            node = feed[i]
-            slot = cells.get(node)
-            if slot is None:
-                slot = cells[node] = store.take()
-            slots[base + i] = slot
-            where[node] = len(stage.tokens)
-            self._add_source(stage, row, node, base + i)
-            stage.tokens.append(self._offsets[number] + i)
-            stage.slots.append(slot)
-        end = len(stage.tokens)
-        stage.runs.append(_Run(start, end - start, slots[: base + len(feed)]))
-        last = stage.spans[-1] if stage.spans else None
-        if last is not None and last.key is key and last.prefix is row.tree.prefix:
-            last.end = end
-        else:
-            stage.spans.append(Span(start, end, row.tree.prefix, key))
-
-    def _first_to_compute(
-        self,
-        row: Sequence,
-        feed: list[Node],
-        cells: dict[Node, int],
-        where: dict[Node, int],
-        segment: int,
-    ) -> int:
-        """Cells exist for a leading part of the feed; logits need the last segment to run anew."""
-        first = next((i for i, node in enumerate(feed) if node not in cells), len(feed))
-        if segment == len(self._segments) - 1:
-            decided = range(len(row.pending) - 1, first)
-            first = next((i for i in decided if feed[i] not in where), first)
-        return first
-
-    def _add_source(self, stage: _StageBuilder, row: Sequence, node: Node, place: int) -> None:
-        """Where the token's hidden state comes from; from the embedding in the first segment."""
-        below = self._below
-        if below is None:
-            return
-        here = len(stage.tokens)
-        ran = below.where.get(row.keys[below.segment], {}).get(node)
-        if ran is not None:
-            stage.previous.append((here, ran))
-        else:
-            stage.store.append((here, int(row.slots[below.segment, place])))
-
-    def _add_prefix(self, stage: _StageBuilder, prefix: Prefix, keys: tuple[Key, ...], offset: int) -> None:
-        key = keys[stage.segment]
-        if key in prefix.cells:
-            return
-        cells = prefix.cells[key] = PrefixCells()
-        start = len(stage.tokens)
-        stage.where_prefix[id(prefix), key] = start
-        below = self._below
-        if below is not None:
-            key_below = keys[below.segment]
-            ran = below.where_prefix.get((id(prefix), key_below))
-            if ran is None:
-                stage.from_prefix.append((start, prefix.cells[key_below]))
-            else:
-                stage.previous += [(start + i, ran + i) for i in range(len(prefix))]
-        stage.tokens += range(offset, offset + len(prefix))
-        stage.prefixes.append((Span(start, start + len(prefix), prefix, key), cells))

@@ -91,10 +91,10 @@ class _Step(LayerAttention):
             self._keep(below, hidden)
         if stage.empty:
             return hidden[:1]
+        if stage.same:
+            return hidden
         entering = hidden.new_empty(len(stage.tokens), hidden.shape[-1])
         here, there = stage.from_previous
-        if len(here) == len(entering) == len(hidden) and bool((here == there).all()):
-            return hidden
         entering.index_copy_(0, here, hidden.index_select(0, there))
         here, slots = stage.from_store
         if len(here):
@@ -108,7 +108,8 @@ class _Step(LayerAttention):
         if below.rows:
             self._cache.stores[below.segment].write_hidden(below.slots, hidden[: below.rows])
         for span, cells in below.prefixes:
-            cells.hidden = hidden[span.start : span.end].clone()
+            if span.key.shared:
+                cells.hidden = hidden[span.start : span.end].clone()
 
 
 def _select(value: Any, name: str, stage: Stage) -> Any:

@@ -16,6 +16,9 @@ from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.tree import AnswerTree, Node
 from sprint_eval.errors import GenerationError
 
+_ANSWERS_A_PROMPT = 8  # answers' worth of distinct tokens that a prompt's tree is expected to hold
+_LOOK_AHEAD = 1024  # waiting requests that are passed over in search of one that can start
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -90,11 +93,13 @@ class Scheduler:
             room -= len(sequence.draft)
         return list(self.live)
 
-    def settle(self, sequence: Sequence, accepted: int) -> None:
-        """After a forward: ``accepted`` drafted tokens stood, the others' cells are freed."""
+    def settle(self, sequence: Sequence, accepted: int, followed: bool) -> None:
+        """After a forward: ``accepted`` drafted tokens stood, the others' cells are freed.
+
+        ``followed`` tells drafts along a sibling's answer from those after a divergence.
+        """
         draft, pending = sequence.draft, sequence.pending
-        self.drafter.drafted += len(draft)
-        self.drafter.accepted += accepted
+        self.drafter.score(draft, accepted, followed)
         sequence.path += pending + draft[:accepted]
         sequence.draft = []
         sequence.tree.forget(sequence.keys, draft[accepted:], self._cache)
@@ -110,6 +115,7 @@ class Scheduler:
         self.live.remove(sequence)
         sequence.tree.live -= 1
         sequence.tree.answers += 1
+        self.drafter.learn(sequence)
         sequence.tree.leave(sequence.keys, self._cache)
 
     def _admit(self, tokens: int) -> int:
@@ -117,7 +123,12 @@ class Scheduler:
         limits = self._limits
         passed: list[Sequence] = []
         position = 0
-        while position < len(self._waiting) and len(self.live) < limits.live and tokens < limits.step_tokens:
+        while (
+            position < len(self._waiting)
+            and len(passed) < _LOOK_AHEAD
+            and len(self.live) < limits.live
+            and tokens < limits.step_tokens
+        ):
             sequence = self._waiting[position]
             position += 1
             if tokens >= limits.thin_tokens and not _has_answers(sequence):
@@ -164,3 +175,27 @@ def _has_answers(sequence: Sequence) -> bool:
     """Whether the request can draft now, or is the first of its prompt, or never drafts."""
     tree = sequence.tree
     return tree.answers > 0 or tree.live == 0 or not sequence.takes_drafts
+
+
+def in_working_order(sequences: Iterable[Sequence], budget: int) -> list[Sequence]:
+    """Prompts in blocks that a cache of ``budget`` tokens holds together with their answers.
+
+    Within a block the base of every prompt comes first, since the others draft from it; then head
+    set by head set, so that few prefixes are in use at the same time.
+    """
+    blocks: dict[int, int] = {}
+    leaders: dict[int, Sequence] = {}
+    block, filled = 0, 0
+    ordered = list(sequences)
+    for sequence in ordered:
+        tree = id(sequence.tree)
+        if tree not in blocks:
+            size = len(sequence.tree.prompt) + _ANSWERS_A_PROMPT * sequence.request.max_new_tokens
+            if filled + size > budget // 2 and filled:
+                block, filled = block + 1, 0
+            blocks[tree], filled = block, filled + size
+        first = leaders.setdefault(tree, sequence)
+        if len(sequence.request.heads) < len(first.request.heads):
+            leaders[tree] = sequence
+    ahead = {sequence.index for sequence in leaders.values()}
+    return sorted(ordered, key=lambda s: (blocks[id(s.tree)], s.index not in ahead, s.order, s.index))

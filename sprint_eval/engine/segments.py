@@ -8,19 +8,25 @@ for the same tokens. A :class:`Key` names such a state.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from sprint_eval.heads import Head, HeadSet
 
 
 class Key:
-    """What decides the states in one segment: the heads pruned up to its end. Compared by identity."""
+    """What decides the states in one segment: the heads pruned up to its end. Compared by identity.
 
-    __slots__ = ("heads", "segment")
+    Attributes:
+        shared: several head sets have this key, so that one can start from another's states.
+    """
+
+    __slots__ = ("heads", "segment", "shared")
 
     def __init__(self, segment: int, heads: tuple[Head, ...]) -> None:
         self.segment = segment
         self.heads = heads
+        self.shared = False
 
     def pruned_in(self, layer: int) -> list[int]:
         """The heads pruned in one layer."""
@@ -31,7 +37,8 @@ class Segments:
     """The segments of a model for the head sets of some requests, and the keys in them."""
 
     def __init__(self, head_sets: Iterable[HeadSet], num_layers: int) -> None:
-        cuts = {head.layer for head_set in head_sets for head in head_set}
+        distinct = set(head_sets)
+        cuts = {head.layer for head_set in distinct for head in head_set}
         self.starts: tuple[int, ...] = tuple(sorted(cuts | {0}))
         self.ends: tuple[int, ...] = (*self.starts[1:], num_layers)
         self.num_layers = num_layers
@@ -41,6 +48,9 @@ class Segments:
             for _ in range(start, end)
         )
         self._keys: dict[tuple[int, tuple[Head, ...]], Key] = {}
+        users = Counter(key for head_set in distinct for key in self.keys(head_set))
+        for key, count in users.items():
+            key.shared = count > 1
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -63,18 +63,18 @@ class AnswerTree:
 
     def join(self, keys: Sequence[Key]) -> None:
         """Announce a request; the cells of its keys are kept until it leaves."""
-        self.prefix.join(keys)
         for key in keys:
             self._users[key] = self._users.get(key, 0) + 1
 
     def leave(self, keys: Sequence[Key], cache: Cache) -> None:
         """A request is finished: free the cells that nobody else can use."""
-        self.prefix.leave(keys)
         for key in keys:
             self._users[key] -= 1
             if self._users[key] == 0:
                 del self._users[key]
                 self._free_key(key, cache)
+                if self.prefix.prompts == 1:
+                    self.prefix.cells.pop(key, None)
 
     def cells(self, key: Key) -> dict[Node, int]:
         """Slot of each node computed under ``key``."""

@@ -142,6 +142,22 @@ def test_a_small_budget_preempts_and_changes_nothing(tiny_model: Callable[..., A
         make_engine(model, token_budget=4).generate(requests)
 
 
+def test_prefixes_outlive_a_call(tiny_model: Callable[..., Any]) -> None:
+    model, requests = tiny_model("llama"), make_requests(prefix=30)
+    fresh = make_engine(model)
+    expected = fresh.generate(requests)
+    engine = make_engine(model)
+    half = len(requests) // 2
+    first = engine.generate(requests[:half])
+    cost = engine.counters.token_forwards
+    assert first + engine.generate(requests[half:]) == expected
+    assert engine.counters.token_forwards - cost < cost - 30
+    stream = engine.generate_stream(requests)
+    next(stream)
+    stream.close()
+    assert engine.generate(requests) == expected
+
+
 def test_out_of_memory_halves_the_budget_and_goes_on(
     tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,62 @@
+"""Peak memory of one decoder beyond its loaded model: run in a process of its own, prints JSON.
+
+python benchmarks/engine_memory.py {ours,plain} [--device cuda]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from engine_peers import run_ours, run_plain
+from engine_workload import load_lm, load_workload
+
+ROWS = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("who", choices=["ours", "plain"])
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    lm = load_lm("smollm2-135m-instruct", args.device, "float32")
+    workload = load_workload(lm, args.data_dir, args.split, 8, "5/15/25:0-4")
+    ids = torch.tensor([workload.prompts[0]], device=lm.device)
+    with torch.no_grad():
+        lm.model(input_ids=ids, use_cache=False, logits_to_keep=1)  # weights are read in, kernels loaded
+    before = _used(args.device)
+    requests = workload.requests()
+    if args.who == "ours":
+        run_ours(workload, requests, batch_size=ROWS)
+    else:
+        run_plain(workload, requests, ROWS)
+    peak = _peak(args.device)
+    print(json.dumps({"peak_bytes": peak - before, "rows": ROWS, "requests": len(requests)}))
+
+
+def _used(device: str) -> int:
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        return int(torch.cuda.memory_allocated())
+    return _peak(device)
+
+
+def _peak(device: str) -> int:
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated())
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+if __name__ == "__main__":
+    main()
