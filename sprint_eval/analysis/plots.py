@@ -93,7 +93,7 @@ def heat_map(impact: Impact, layer: int) -> Callable[[Any], Any]:
     subjects = _with_counts(impact)
 
     def draw(plt: Any) -> Any:
-        tall = 0.9 + 0.17 * len(names)
+        tall = 1.2 + 0.17 * len(names)
         width = COLUMN if len(subjects) <= 9 else min(PAGE, 0.38 * len(subjects))
         figure, axes = plt.subplots(figsize=(width, tall), layout="constrained")
         low, high = float(np.nanmin(values)), max(0.05, float(np.nanmax(values)))

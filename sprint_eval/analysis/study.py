@@ -250,8 +250,15 @@ def _shared_section(cases: Sequence[Case], out: Path, config: StudyConfig) -> Se
         if len(group) > 1:
             found = [(case.label, case.tests) for case in group]
             name = f"shared-{group[0].part.outcomes.manifest.model_fingerprint}"
-            section.add_table(out, out, name, shared_table(found, config.threshold))
-    if not section.body:
+            table = shared_table(found, config.threshold)
+            if table.rows:
+                section.add_table(out, out, name, table)
+            else:
+                section.text.append(
+                    f"{group[0].part.outcomes.manifest.model}: no head loses more than "
+                    f"{100 * config.threshold:.0f} points on any of the {len(group)} tasks."
+                )
+    if not section.body and not section.text:
         section.text.append("No two of the matrices are of one model.")
     return section
 

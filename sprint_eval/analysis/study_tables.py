@@ -13,6 +13,8 @@ from sprint_eval.analysis.statistics import Gain
 from sprint_eval.analysis.tables import Table, Value
 from sprint_eval.heads import HeadSet
 
+_FEWEST = 30  # questions; an interval from fewer would be too narrow
+
 
 def impact_table(impact: Impact, where: str) -> Table:
     """Pass@1 by head and subject, a block a layer, the no-prune row first (SPRINT, tables 1 to 4)."""
@@ -64,12 +66,15 @@ def gain_table(cases: Sequence[tuple[str, Gain, Sequence[PairGain]]]) -> Table:
         rows += [[label, p.layer, p.subject, p.gain.n, str(p.head), *_gain(p.gain)] for p in pairs]
     caption = (
         "Best pruned head minus no-prune in Pass@1. Naive: chosen on the questions it is measured on, biased "
-        "upward. Split-half: chosen on a random half, measured on the other, with its 95 % interval."
+        "upward. Split-half: chosen on a random half, measured on the other, with its 95 % interval "
+        f"where there are {_FEWEST} questions or more."
     )
     return Table(columns, rows, caption, rules=frozenset(rules))
 
 
 def _gain(gain: Gain) -> list[Value]:
+    if gain.n < _FEWEST:
+        return [gain.naive, gain.honest, None, None]
     return [gain.naive, gain.honest, gain.low, gain.high]
 
 

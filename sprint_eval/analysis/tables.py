@@ -61,7 +61,7 @@ class Table:
             "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
         ]
         for r, row in enumerate(self.rows):
-            cells = [_escape_markdown(self.shown(value)) for value in row]
+            cells = [_escape_markdown(self.shown(value, c)) for c, value in enumerate(row)]
             cells = [f"**{cell}**" if (r, c) in self.bold and cell else cell for c, cell in enumerate(cells)]
             lines.append("| " + " | ".join(cells) + " |")
         return f"{_escape_markdown(self.caption)}\n\n" + "\n".join(lines) + "\n"
@@ -81,7 +81,7 @@ class Table:
         for r, row in enumerate(self.rows):
             if r in self.rules:
                 lines.append(r"\midrule")
-            cells = [escape_latex(self.shown(value)) for value in row]
+            cells = [escape_latex(self.shown(value, c)) for c, value in enumerate(row)]
             cells = [
                 rf"\textbf{{{cell}}}" if (r, c) in self.bold and cell else cell
                 for c, cell in enumerate(cells)
@@ -95,14 +95,15 @@ class Table:
         write_atomic(folder / f"{name}.md", self.markdown())
         write_atomic(folder / f"{name}.tex", self.latex(name))
 
-    def shown(self, value: Value) -> str:
-        """A value as people read it."""
+    def shown(self, value: Value, column: int) -> str:
+        """A value as people read it; p-values too small for the digits get an exponent."""
         if value is None:
             return ""
         if isinstance(value, float):
-            if value and abs(value) < 10**-self.digits:
+            if self.columns[column].startswith("p") and 0 < value < 10**-self.digits:
                 return f"{value:.0e}".replace("e-0", "e-")
-            return f"{value:.{self.digits}f}"
+            text = f"{value:.{self.digits}f}"
+            return text.lstrip("-") if float(text) == 0 else text
         return str(value)
 
     def _numeric(self, column: int) -> bool:

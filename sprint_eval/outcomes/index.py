@@ -6,6 +6,7 @@ parsed. The cache holds no more than the file says; it can be deleted at any tim
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from sprint_eval.outcomes.cells import COLUMNS, decode_line
 
 INDEX_FOLDER = "index"
 FINISH = ("stop", "length")
-_BLOCK_BYTES = 1 << 25
+_BLOCK_BYTES = 1 << 23
 _CACHE_VERSION = 1
 _FIELDS: dict[str, type] = {
     "question": np.int32,
@@ -96,32 +97,49 @@ def _scan(handle: BinaryIO, index: FileIndex) -> None:
     codes = {label: code for code, label in enumerate(index.labels)}
     suspects: list[int] = []  # bad lines with no good line after them so far
     for start, lines, tail in _blocks(handle, index.covered):
-        good = [is_whole(line) for line in lines]
+        bodies = [line[9:] for line in lines]
         offsets = _offsets(start, lines)
-        keep = [k for k in range(len(lines)) if good[k]]
-        bad = [int(offsets[k]) for k in range(len(lines)) if not good[k]]
-        if keep:
+        good = _whole(lines, bodies)
+        keep, bad = np.flatnonzero(good), offsets[~good].tolist()
+        if len(keep):
             last = offsets[keep[-1]]
             index.damaged += suspects + [offset for offset in bad if offset < last]
             suspects = [offset for offset in bad if offset > last]
         else:
             suspects += bad
-        if keep and index.header is None:
-            index.header = _header(index.path, lines[keep.pop(0)])
-        if keep:
-            parts.append(_parse(index.path, lines, keep, offsets, codes))
+        if len(keep) and index.header is None:
+            index.header = _header(index.path, lines[keep[0]])
+            keep = keep[1:]
+        if len(keep):
+            cells = bodies if len(keep) == len(bodies) else [bodies[k] for k in keep]
+            sizes = np.fromiter(map(len, cells), np.int64, len(cells)) + 9
+            parts.append(_parse(index.path, cells, codes) | {"offset": offsets[keep], "length": sizes})
         index.covered = start + sum(map(len, lines)) + len(lines)
         index.torn = tail
     if suspects:
         index.torn += index.covered - suspects[0]
         index.covered = suspects[0]
     index.labels = list(codes)
-    index.arrays = {name: np.concatenate([part[name] for part in parts]) for name in _FIELDS}
+    index.arrays = {
+        name: np.concatenate([part[name].astype(dtype, copy=False) for part in parts])
+        for name, dtype in _FIELDS.items()
+    }
 
 
-def is_whole(line: bytes) -> bool:
-    """Whether a line's checksum fits."""
-    return line[:9] == b"%08x " % zlib.crc32(line[9:])
+def _whole(lines: list[bytes], bodies: list[bytes]) -> np.ndarray:
+    """Which lines' checksums fit, bool ``[lines]``."""
+    sums = np.fromiter(map(zlib.crc32, bodies), np.uint32, len(bodies))
+    try:
+        # fromhex() passes over the space that ends each checksum.
+        written = np.frombuffer(bytes.fromhex(b"".join([line[:9] for line in lines]).decode()), ">u4")
+    except ValueError:
+        written = np.empty(0, ">u4")
+    if len(written) == len(lines) and min(map(len, lines), default=9) >= 9:
+        return np.asarray(written == sums)
+    # Some line has no checksum at all, so that they cannot be read in one go.
+    return np.array(
+        [line[:9] == b"%08x " % crc for line, crc in zip(lines, sums.tolist(), strict=True)], bool
+    )
 
 
 def _blocks(handle: BinaryIO, start: int) -> Iterator[tuple[int, list[bytes], int]]:
@@ -153,26 +171,33 @@ def _header(path: Path, line: bytes) -> dict[str, Any]:
     return header
 
 
-def _parse(
-    path: Path, lines: list[bytes], keep: list[int], offsets: np.ndarray, codes: dict[str, int]
-) -> dict[str, np.ndarray]:
-    # One call of the JSON parser for the whole block: several times faster than one a line.
-    rows = json.loads(b"[" + b",".join([lines[k][9:] for k in keep]) + b"]")
-    if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(COLUMNS)}:
-        raise StoreError(f"{path} holds lines that are not cells; it is not a shard of this version")
-    question, column, correct, tokens, finish, how, status, _, _ = zip(*rows, strict=True)
-    values: dict[str, Any] = {
-        "question": question,
-        "column": column,
-        "correct": correct,
-        "tokens": tokens,
-        "finish": [FINISH.index(word) for word in finish],
-        "how": [codes.setdefault(word, len(codes)) for word in how],
-        "status": [codes.setdefault(word, len(codes)) for word in status],
-        "offset": offsets[keep],
-        "length": [len(lines[k]) for k in keep],
-    }
-    return {name: np.asarray(values[name], dtype) for name, dtype in _FIELDS.items()}
+def _parse(path: Path, bodies: list[bytes], codes: dict[str, int]) -> dict[str, np.ndarray]:
+    collecting = gc.isenabled()
+    # Millions of small lists that all live to the end: the collector would walk them again and again.
+    gc.disable()
+    try:
+        # One call of the JSON parser for the whole block: several times faster than one a line.
+        rows = json.loads(b"[" + b",".join(bodies) + b"]")
+        if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(COLUMNS)}:
+            raise ValueError("a line is no list of the columns")
+        question, column, correct, tokens, finish, how, status, _, _ = zip(*rows, strict=True)
+        for word in {*how, *status}:
+            codes.setdefault(word, len(codes))
+        ends = {word: code for code, word in enumerate(FINISH)}
+        return {
+            "question": np.array(question, np.int32),
+            "column": np.array(column, np.int32),
+            "correct": np.array(correct, np.int8),
+            "tokens": np.array(tokens, np.int32),
+            "finish": np.array([ends[word] for word in finish], np.int8),
+            "how": np.array([codes[word] for word in how], np.int16),
+            "status": np.array([codes[word] for word in status], np.int16),
+        }
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise StoreError(f"{path} holds lines that are not cells of this version: {error}") from error
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _save_cache(cache: Path, index: FileIndex) -> None:

@@ -191,7 +191,8 @@ def test_tables_escape_what_they_are_given():
     assert "| 100% & &lt;b> | **0.250** |" in table.markdown()
     assert "x\\|y" in table.markdown()
     assert table.csv() == "a_b,x|y\n100% & <b>,0.25\n,\n"
-    assert table.shown(0.00004) == "4e-5"
+    assert table.shown(-0.00004, 1) == "0.000"
+    assert Table(("p",), [[0.00004]], "").markdown().endswith("| 4e-5 |\n")
 
 
 def test_slugs():
