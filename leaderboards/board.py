@@ -74,8 +74,9 @@ def _nothing(paths: Sequence[Path], reading: Reading) -> str:
 def _check_reference(board: Board) -> None:
     if board.reference is None:
         return
-    names = {row.name for standing in board.standings for row in standing.rows}
-    ids = {row.method.id for standing in board.standings for row in standing.rows}
+    rows = [row for standing in board.standings for row in standing.rows]
+    names = {name for row in rows for name in (row.name, row.full_name)}
+    ids = {row.method.id for row in rows}
     if board.reference not in names | ids:
         hint = did_you_mean(board.reference, names) or f" (there are: {', '.join(sorted(names)[:12])})"
         raise ArgumentError(f"no method is called '{board.reference}'{hint}")

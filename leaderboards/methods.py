@@ -122,7 +122,9 @@ def _name(kind: str, header: RunHeader, sampling: dict[str, Any] | None, seeds: 
     pool = header.info.get("pool")
     pruned = [clean(str(entry)) for entry in pool] if isinstance(pool, list) else []
     if kind == "pruned-head" or (pruned and kind not in ("sprint-router", "random-heads")):
-        if len(pruned) == 1:
+        if pruned == ["base"]:
+            parts = ["base"]  # the wrapper with nothing pruned
+        elif len(pruned) == 1:
             parts.append(pruned[0] if len(pruned[0]) <= 24 else f"{pruned[0].count('+') + 1} heads")
         elif pruned:
             parts.append(f"pool of {len(pruned)}")
@@ -133,7 +135,7 @@ def _name(kind: str, header: RunHeader, sampling: dict[str, Any] | None, seeds: 
         parts.append(selection)
     if sampling is not None:
         parts.append(f"T={sampling['temperature']:g}" if "temperature" in sampling else "sampling")
-    elif kind in _PLAIN:
+    elif kind in _PLAIN or parts == ["base"]:
         parts.append("greedy")
     if seeds:
         parts.append(f"seed {seeds[0]}")
@@ -200,7 +202,7 @@ def _details(
         "model_dtype",
     ):
         text = _text(header.info.get(key))
-        if text:
+        if text and not (key == "model_dtype" and "dtype" in settings):
             yield key, text[:200]
     pool = header.info.get("pool")
     if isinstance(pool, list) and pool:

@@ -208,6 +208,7 @@ def _row(standing: Standing, index: int) -> dict[str, Any]:
     return {
         "id": row.method.id,
         "name": row.name,
+        "full": row.full_name,
         "kind": row.method.kind,
         "model": row.method.model,
         "n": row.candidates,

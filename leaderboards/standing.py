@@ -107,11 +107,11 @@ def stand(table: Table, reference: str | None = None, draws: int = statistics.DR
 
 
 def find_reference(table: Table, reference: str | None) -> int | None:
-    """The row whose method's name or id this is."""
+    """The row whose method's name, in the table or the board, or whose id this is."""
     if reference is None:
         return None
     for index, row in enumerate(table.rows):
-        if reference in (row.name, row.method.id):
+        if reference in (row.name, row.full_name, row.method.id):
             return index
     return None
 

@@ -34,6 +34,7 @@ class Row:
     """A method's run in a table.
 
     Attributes:
+        name: unique within the table; ``full_name`` within the board.
         order: where each of the table's questions stands in the run's samples.
         notes: what a reader must know of this row, in words; ``serious`` are those that cast doubt
             on its score.
@@ -50,6 +51,7 @@ class Row:
     counts: dict[str, int] = field(default_factory=dict)
     repeats: list[Run] = field(default_factory=list)
     order: np.ndarray | None = None
+    full_name: str = ""
 
     def note(self, text: str, serious: bool = False) -> None:
         """Add a note; serious ones come first."""
@@ -102,9 +104,9 @@ def build_tables(runs: Iterable[Run]) -> list[Table]:
         grouped[key].append(run)
     tables = [_table(described[key], members) for key, members in sorted(grouped.items())]
     _tell_apart(tables)
-    names = unique_names(row.method for table in tables for row in table.rows)
+    full = unique_names(row.method for table in tables for row in table.rows)
     for table in tables:
-        _name_rows(table, names)
+        _name_rows(table, unique_names(row.method for row in table.rows), full)
     return sorted(tables, key=lambda table: (table.task, table.score != PASS, -len(table.rows), table.title))
 
 
@@ -240,10 +242,10 @@ def _common_k(rows: list[Row]) -> int:
     return max(counts, key=lambda k: (counts[k], k))
 
 
-def _name_rows(table: Table, names: dict[str, str]) -> None:
+def _name_rows(table: Table, names: dict[str, str], full: dict[str, str]) -> None:
     same = Counter(row.method.id for row in table.rows)
     for row in table.rows:
-        row.name = names[row.method.id]
+        row.name, row.full_name = names[row.method.id], full[row.method.id]
         if same[row.method.id] > 1:
             row.name += f" N={row.candidates}"
         if row.candidates < table.k and not row.deterministic:

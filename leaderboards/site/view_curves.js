@@ -14,16 +14,17 @@ SE.views.curves = function (table, state) {
   }
   if (!rows.length) return [controls, SE.empty("No method is left.", "Clear the search, or pick methods again.")];
   return [controls, SE.curves(table, family, rows), SE.h("p", { class: "muted legend" },
-    rows.length <= 6 && table.compared ? "Shaded: 95 % bootstrap intervals over questions. " : "",
+    table.compared && rows.length <= 3 && "Shaded: 95 % bootstrap intervals over questions. ",
+    table.compared && rows.length > 3 && "Point at a line to see its 95 % bootstrap interval over questions. ",
     rows.length > 12 ? `The first 12 of ${rows.length} methods are named; pick methods to see others. ` : "",
-    "Point at a line to read its values; the ranking holds all of them as numbers.")];
+    "The ranking holds all values as numbers.")];
 };
 
 SE.curves = function (table, family, rows) {
   const data = table.families[family];
   const depth = data.mean[0].length;
   const named = rows.slice(0, 12);
-  const values = rows.flatMap((index) => [...data.mean[index], ...(rows.length <= 6 ? [...data.low[index], ...data.high[index]] : [])]);
+  const values = rows.flatMap((index) => [...data.mean[index], ...(rows.length <= 12 ? [...data.low[index], ...data.high[index]] : [])]);
   const narrow = globalThis.innerWidth < 720;
   const width = narrow ? 420 : 1040;
   const frame = SE.frame({
@@ -37,7 +38,7 @@ SE.curves = function (table, family, rows) {
     const row = table.rows[index];
     const points = data.mean[index].map((value, at) => [at + 1, value]).filter(([, value]) => value !== null);
     if (!points.length) continue;
-    frame.root.append(SE.curve(table, frame, data, index, points, rows.length <= 6, named.includes(index)));
+    frame.root.append(SE.curve(table, frame, data, index, points, rows.length, named.includes(index)));
     const last = points[points.length - 1];
     if (named.includes(index)) labels.push({ y: frame.toY(last[1]), from: frame.toX(last[0]), row, value: last[1] });
   }
@@ -53,15 +54,15 @@ SE.curves = function (table, family, rows) {
   return SE.h("figure", { class: "panel" }, frame.root, narrow && SE.key(table, named));
 };
 
-SE.curve = function (table, frame, data, index, points, banded, named) {
+SE.curve = function (table, frame, data, index, points, count, named) {
   const row = table.rows[index];
   const look = SE.look(row.id);
   const path = (list) => list.map(([x, y], at) => `${at ? "L" : "M"}${frame.toX(x)},${frame.toY(y)}`).join(" ");
   const group = SE.s("g", { class: `curve ${named ? "" : "faint"}`, "data-method": row.id });
-  if (banded && data.low[index][0] !== null) {
+  if (count <= 12 && data.low[index][0] !== null) {
     const low = points.map(([x]) => [x, data.low[index][x - 1]]);
     const high = points.map(([x]) => [x, data.high[index][x - 1]]).reverse();
-    group.append(SE.s("path", { class: `band ${look.colour}`, d: `${path(low)} ${path(high).replace("M", "L")} Z` }));
+    group.append(SE.s("path", { class: `band ${look.colour} ${count > 3 ? "asked" : ""}`, d: `${path(low)} ${path(high).replace("M", "L")} Z` }));
   }
   group.append(SE.s("path", { class: `line ${look.colour}`, d: path(points), "stroke-dasharray": look.dash || null }));
   for (const [k, value] of points) {

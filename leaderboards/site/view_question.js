@@ -33,7 +33,7 @@ SE.questionBody = function (table, state, at, { outcomes, questions, answers }) 
     SE.questionNavigation(table, state, place, wanted.length, step(-1), step(1)),
     SE.h("article", { class: "question panel" },
       SE.h("p", { class: "eyebrow" }, question.s || table.task, ` · question ${at + 1} of ${SE.count(questions.length)}`),
-      SE.h("div", { class: "ask" }, SE.prose(question.q)),
+      SE.h("div", { class: "ask" }, SE.prose(question.q.trim())),
       SE.h("p", { class: "gold" }, SE.h("span", { class: "muted" }, "Gold answer"), SE.h("b", {}, SE.prose(SE.clip(question.a, 600))))),
     SE.besidePicker(table, state, rows, outcomes, at, k),
     SE.h("div", { class: `answers n${Math.min(rows.length, 4)}` },
@@ -92,12 +92,12 @@ SE.candidate = function (answers, candidate, place, found) {
       SE.h("span", { class: "place" }, `#${place + 1}`),
       candidate.heads && SE.h("span", { class: "heads", title: "attention heads pruned" }, candidate.heads === "base" ? "no head pruned" : candidate.heads),
       verdict && SE.h("span", { class: `verdict ${verdict[0]}` }, verdict[1]),
-      candidate.x !== null && candidate.x !== undefined && SE.h("span", { class: "extracted" }, "answer ", SE.h("b", {}, SE.clip(candidate.x, 80))),
+      candidate.x !== null && candidate.x !== undefined && SE.h("span", { class: "extracted" }, "answer ", SE.h("b", { title: candidate.x }, SE.clip(candidate.x, 28))),
       candidate.status && SE.h("span", { class: "flag serious" }, candidate.status),
       candidate.cut && SE.h("span", { class: "flag serious" }, "truncated")),
     twin < place && found[twin].t !== null
       ? SE.h("p", { class: "same" }, `the same text as #${twin + 1}`)
-      : SE.h("div", { class: "text", tabindex: "0" }, SE.prose(candidate.t === null ? "" : answers.texts[candidate.t])),
+      : SE.h("div", { class: "text", tabindex: "0" }, SE.prose(candidate.t === null ? "" : answers.texts[candidate.t].trim())),
     SE.h("p", { class: "foot" }, [
       candidate.tokens !== null && candidate.tokens !== undefined && `${candidate.tokens} tokens`,
       candidate.weight !== null && candidate.weight !== undefined && `weight ${candidate.weight.toFixed(3)}`,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver import Chrome, ChromeOptions
 
 FLAGS = (
     "--headless",
@@ -24,13 +25,22 @@ FLAGS = (
 )
 
 
+def _start(options: ChromeOptions) -> Chrome:
+    """Start, and once more where a busy machine was too slow the first time."""
+    from selenium.common.exceptions import SessionNotCreatedException
+    from selenium.webdriver import Chrome
+    from selenium.webdriver.chrome.service import Service
+
+    try:
+        return Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
+    except SessionNotCreatedException:
+        return Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
+
+
 @contextmanager
 def open_browser(width: int = 1280, height: int = 900) -> Iterator[Chrome]:
     """A browser with a profile of its own, closed at the end."""
-    import shutil
-
     from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = webdriver.ChromeOptions()
@@ -38,7 +48,7 @@ def open_browser(width: int = 1280, height: int = 900) -> Iterator[Chrome]:
             options.add_argument(flag)
         options.binary_location = str(shutil.which("chromium"))
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
+        driver = _start(options)
         try:
             yield driver
         finally:

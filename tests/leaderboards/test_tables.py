@@ -125,6 +125,14 @@ def test_names_are_told_apart_by_model_and_by_setting(tmp_path: Path) -> None:
     assert names == {"hf greedy (one)", "hf greedy (two) (dtype=float16)", "hf greedy (two) (dtype=bfloat16)"}
 
 
+def test_names_are_no_longer_than_their_table_needs(tmp_path: Path) -> None:
+    other = replace(BASE, task="asdiv_pass_at_n", args="pretrained=org/other")
+    board = board_of(tmp_path, BASE, other)
+    assert [standing.rows[0].name for standing in board.standings] == ["hf greedy", "hf greedy"]
+    full = {standing.rows[0].full_name for standing in board.standings}
+    assert full == {"hf greedy (tiny-model)", "hf greedy (other)"}
+
+
 def test_ids_do_not_depend_on_the_other_rows(tmp_path: Path) -> None:
     alone = board_of(tmp_path / "alone", BASE).standings[0].rows[0].method.id
     both = {row.method.id for row in board_of(tmp_path / "both", BASE, OTHER).standings[0].rows}
