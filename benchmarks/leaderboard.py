@@ -2,8 +2,9 @@
 
     python benchmarks/leaderboard.py --work /tmp/board [--runs 100] [--questions 1319] [--candidates 8]
 
-Prints one JSON object: seconds and peak memory of the build (all its processes together), the size
-of the largest file, and, where Chromium is installed, how long the page takes until it answers.
+Prints one JSON object: seconds, processor time and peak memory of the build (all its processes
+together), the machine's load before it, the size of the largest file, and, where Chromium is
+installed, how long the page takes until it answers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -102,6 +104,7 @@ def make_runs(results: Path, runs: int, questions: int, candidates: int) -> None
 def build(results: Path, out: Path, more: list[str]) -> dict[str, float]:
     """Run the command; memory is the largest sum over its processes that a look each 0.1 s finds."""
     command = [sys.executable, "-m", "sprint_eval.cli", "leaderboard", str(results), "--out", str(out), *more]
+    load = round(os.getloadavg()[0], 1)
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = [0]
@@ -111,7 +114,13 @@ def build(results: Path, out: Path, more: list[str]) -> dict[str, float]:
         raise SystemExit("the build failed")
     seconds = time.perf_counter() - start
     watcher.join()
-    return {"build s": round(seconds, 1), "peak memory MB": round(peak[0] / 1e6)}
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "build s": round(seconds, 1),
+        "processor s": round(spent.ru_utime + spent.ru_stime, 1),
+        "load before": load,
+        "peak memory MB": round(peak[0] / 1e6),
+    }
 
 
 def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
