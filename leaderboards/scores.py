@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sprint_eval.leaderboards.records import PASS
-from sprint_eval.leaderboards.tables import Row, Table
+from sprint_eval.leaderboards.tables import Table
 
 Scores = npt.NDArray[np.float32]  # [methods, questions, k]; NaN where a method says nothing
 
@@ -24,7 +24,12 @@ def score_table(table: Table) -> dict[str, Scores]:
     if table.keys is None:
         return {}
     if table.score != PASS:
-        values = [row.run.sampled.values[row.order] for row in table.rows if _has_values(row)]
+        sampled_rows = [(row.run.sampled, row.order) for row in table.rows]
+        values = [
+            sampled.values[order]
+            for sampled, order in sampled_rows
+            if sampled is not None and sampled.values is not None and order is not None
+        ]
         return {VALUE: np.stack(values)[:, :, None].astype(np.float32)}
     depth = max(table.k, max(row.candidates for row in table.rows))
     shape = (len(table.rows), len(table.keys), depth)
@@ -56,7 +61,3 @@ def _fill(target: Scores, values: npt.NDArray[np.generic], deterministic: bool) 
     target[:, :width] = values
     if deterministic:
         target[:, width:] = values[:, -1:]
-
-
-def _has_values(row: Row) -> bool:
-    return row.run.sampled is not None and row.run.sampled.values is not None

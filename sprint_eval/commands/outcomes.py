@@ -80,7 +80,8 @@ def _check(args: argparse.Namespace) -> int:
         print(f"problem: {problem}")
     print(
         f"{report.shards} shards, {report.cells} cells, {report.holes} missing, "
-        f"{report.duplicates} duplicates, {report.conflicts} contradictions, {report.stale} stale verdicts, {report.torn} bytes torn"
+        f"{report.duplicates} duplicates, {report.conflicts} contradictions, "
+        f"{report.stale} stale verdicts, {report.torn} bytes torn"
     )
     if not report.sound:
         print("the store is not sound")

@@ -95,7 +95,8 @@ class Drafter:
 
     def _recall(self, sequence: Sequence, limit: int, confidence: float) -> list[Node]:
         known = [*sequence.request.prompt[-_PHRASE:], *sequence.tokens][-_PHRASE:]
-        node, draft, chance = sequence.tip, [], 1.0
+        draft: list[Node] = []
+        node, chance = sequence.tip, 1.0
         while len(draft) < limit and (found := self.phrases.after(tuple(known))) is not None:
             token, share = found
             chance *= share
