@@ -151,15 +151,23 @@ class Scheduler:
             if needed <= self._cache.free or self._reclaim(needed):
                 return
             if len(self.live) == 1:
-                raise GenerationError(
-                    f"one request needs {needed} more cache slots and {self._cache.free} of "
-                    f"{self._cache.capacity} are free; raise token_budget or shorten the prompts"
-                )
+                self._make_room_for(self.live[0])
+                return
             sequence = self.live.pop()
             sequence.tree.live -= 1
             sequence.tree.clear(self._cache, sequence.keys)
             sequence.restart()
             self._waiting.insert(0, sequence)
+
+    def _make_room_for(self, sequence: Sequence) -> None:
+        """For the only request that runs: give up what its prompt's tree keeps for others, and begin anew."""
+        sequence.tree.clear(self._cache)
+        sequence.restart()
+        if len(sequence.pending) > self._cache.free:
+            raise GenerationError(
+                f"one request needs {len(sequence.pending)} cache slots and {self._cache.free} of "
+                f"{self._cache.capacity} are free; raise token_budget or shorten the prompts"
+            )
 
     def _reclaim(self, needed: int) -> bool:
         """Free the cells of prompts that nobody is working on, until ``needed`` slots are free."""

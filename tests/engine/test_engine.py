@@ -143,7 +143,7 @@ def test_a_small_budget_preempts_and_changes_nothing(tiny_model: Callable[..., A
 
 
 def test_prefixes_outlive_a_call(tiny_model: Callable[..., Any]) -> None:
-    model, requests = tiny_model("llama"), make_requests(prefix=30)
+    model, requests = tiny_model("llama"), make_requests(questions=4, prefix=30)
     fresh = make_engine(model)
     expected = fresh.generate(requests)
     engine = make_engine(model)
