@@ -86,6 +86,7 @@ class HeadSetLM(HFLM, abc.ABC):
             self._backend_in_use: Backend | None = None
             self._counters = Counters()
             self._n: int | None = None
+            self._sampled = False
             self._fingerprint: str | None = None
             self._template_name: bool | str = True
             self._template_applied = False
@@ -193,7 +194,7 @@ class HeadSetLM(HFLM, abc.ABC):
             engine=self._engine_name,
             n=self._n,
             model_fingerprint=self.fingerprint,
-            deterministic=self.fixed_head_set() is not None,
+            deterministic=self.fixed_head_set() is not None and not self._sampled,
             counters=self._counters.published(),
         )
         served = self._serving.info() if self._serving is not None else {}
@@ -278,6 +279,7 @@ class HeadSetLM(HFLM, abc.ABC):
         wanted: list[list[int]] = []
         for index, (question, chosen) in enumerate(zip(questions, variants, strict=True)):
             settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, self.model, self.tokenizer)
+            self._sampled |= settings.sampling.do_sample
             room = self.max_length - settings.max_new_tokens
             prompt = encode_prompts(self.tokenizer, [question.prompt], room, self.add_bos_token)[0]
             wanted.append([])

@@ -59,7 +59,9 @@ def test_one_head_set_is_decoded_once_a_question(tiny_checkpoint: str) -> None:
 
 def test_seeded_sampling_gives_different_candidates_and_repeats_itself(tiny_checkpoint: str) -> None:
     sampled = {"do_sample": True, "temperature": 2.0}
-    first = build(tiny_checkpoint, heads="L0H0").generate_until(instances(4, **sampled), True)
+    model = build(tiny_checkpoint, heads="L0H0")
+    first = model.generate_until(instances(4, **sampled), True)
+    assert not model.get_model_info()["deterministic"]
     again = build(tiny_checkpoint, heads="L0H0").generate_until(instances(4, **sampled), True)
     other = build(tiny_checkpoint, heads="L0H0", draw_seed=1).generate_until(instances(4, **sampled), True)
     assert first == again != other
