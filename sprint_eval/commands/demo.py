@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-questions",
         type=int,
-        default=120,
+        default=96,
         metavar="K",
         help="test questions of each run (default: %(default)s)",
     )
