@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "leaderboards"))
 
@@ -53,7 +55,9 @@ def main() -> None:
                 {"width": WIDTH, "height": min(int(height), 1500), "deviceScaleFactor": 1.5, "mobile": False},
             )
             time.sleep(0.3)
-            browser.save_screenshot(str(args.images / f"leaderboard-{name}.png"))
+            path = args.images / f"leaderboard-{name}.png"
+            browser.save_screenshot(str(path))
+            Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
             browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
