@@ -122,6 +122,7 @@ def test_scrambled_gold_finds_the_same_candidates(tiny_checkpoint: str, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # seven processes import everything
 def test_processes_share_the_work_and_agree_with_one(tiny_checkpoint: str, tmp_path: Path) -> None:
     args = f"pretrained={tiny_checkpoint},pool=0:*"
     common = ("--metadata", "n=4", "--limit", "7")
