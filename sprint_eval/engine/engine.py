@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from collections.abc import Sequence as SequenceOf
 from typing import Any
 
@@ -83,7 +83,7 @@ class Engine:
                 progress(1)
         return [answers[index] for index in range(len(requests))]
 
-    def generate_stream(self, requests: SequenceOf[Request]) -> Iterator[tuple[int, Generation]]:
+    def generate_stream(self, requests: SequenceOf[Request]) -> Generator[tuple[int, Generation], None, None]:
         """Decode ``requests`` and give each answer, with its request's index, when it is finished."""
         for request in requests:
             self._layout.heads.check(request.heads)
