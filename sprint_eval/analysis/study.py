@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from sprint_eval.analysis.findings import (
     pair_gains,
 )
 from sprint_eval.analysis.impact import Complete, Impact, complete_part, impact_of
+from sprint_eval.analysis.naming import label_all, ranges, slug, wrapped
 from sprint_eval.analysis.report import Figure, Section, write_report
 from sprint_eval.analysis.statistics import Gain
 from sprint_eval.analysis.study_tables import (
@@ -97,7 +97,7 @@ def run_study(matrices: Sequence[Outcomes], config: StudyConfig, published: Sequ
     """
     if not matrices and not published:
         raise ArgumentError("nothing to study: name one or more outcome stores, or --impact-csv files")
-    labels = _labels(matrices, published, config.names)
+    labels = label_all(matrices, published, config.names)
     study = Study(published=list(published))
     for outcomes, label in zip(matrices, labels, strict=False):
         study.cases.append(_case(outcomes, label, config))
@@ -142,7 +142,7 @@ def _case_section(case: Case, out: Path, config: StudyConfig) -> Section:
             f"{manifest.task} version {manifest.task_version}, {manifest.split} split, "
             f"{manifest.num_fewshot} worked examples, greedy, grader {manifest.grader_version}. "
             f"N = {n} questions, {len(case.impact.heads)} single heads of layers "
-            f"{_ranges(case.impact.layers)}."
+            f"{ranges(case.impact.layers)}."
             + (f" {left_out} questions that are not complete are left out." if left_out else "")
         ],
     )
@@ -201,9 +201,9 @@ def _gains_section(study: Study, labels: Sequence[str], out: Path) -> Section:
     for case in study.cases:
         gain = case.overall
         naive, honest = [pair.gain.naive for pair in case.pairs], [pair.gain.honest for pair in case.pairs]
-        models.append(plots.Violin(_wrapped(case.label), naive, honest, (gain.honest, gain.low, gain.high)))
+        models.append(plots.Violin(wrapped(case.label), naive, honest, (gain.honest, gain.low, gain.high)))
     for impact, label in zip(study.published, labels[len(study.cases) :], strict=True):
-        models.append(plots.Violin(_wrapped(label), [gain for *_, gain in impact.best_gains()]))
+        models.append(plots.Violin(wrapped(label), [gain for *_, gain in impact.best_gains()]))
     sizes = [f"{case.label}: {len(case.pairs)} pairs, N = {case.impact.n}" for case in study.cases]
     sizes += [
         f"{label}: {len(impact.best_gains())} pairs, N {impact.n or 'not stated'}"
@@ -230,7 +230,7 @@ def _published_section(impact: Impact, label: str, out: Path, config: StudyConfi
     section = Section(
         label,
         [
-            f"Published accuracies: {len(impact.heads)} heads of layers {_ranges(impact.layers)}, "
+            f"Published accuracies: {len(impact.heads)} heads of layers {ranges(impact.layers)}, "
             f"{len(impact.subjects)} subjects. In {better} of {len(gains)} subject-layer pairs the "
             "best pruned "
             f"head is above no-prune, by up to {100 * max(gains):.0f} points. Without the outcome of each "
@@ -283,44 +283,3 @@ def _heat_map_layers(impact: Impact, config: StudyConfig) -> list[int]:
     if len(layers) <= _MOST_HEAT_MAPS:
         return layers
     return sorted({layers[0], layers[len(layers) // 4], layers[len(layers) // 2], layers[-1]})
-
-
-def _labels(matrices: Sequence[Outcomes], published: Sequence[Impact], names: Sequence[str]) -> list[str]:
-    """A name for everything that is shown; the task joins it where one model has several."""
-    count = len(matrices) + len(published)
-    if names:
-        if len(names) != count:
-            raise ArgumentError(
-                f"{len(names)} --name given for {count} matrices and tables: one each, or none"
-            )
-        labels = list(names)
-    else:
-        short = [outcomes.manifest.model.rstrip("/").split("/")[-1] for outcomes in matrices]
-        tasks = [outcomes.manifest.task.split("_pass_at_n")[0] for outcomes in matrices]
-        labels = [f"{model}, {task}" for model, task in zip(short, tasks, strict=True)]
-        labels += [impact.model for impact in published]
-    slugs = [slug(label) for label in labels]
-    if len(set(slugs)) < len(slugs):
-        twice = next(label for label, mine in zip(labels, slugs, strict=True) if slugs.count(mine) > 1)
-        raise ArgumentError(f"two of the matrices would be called {twice!r}: name them by --name, in order")
-    return labels
-
-
-def slug(label: str) -> str:
-    """A label as a folder's name."""
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "study"
-
-
-def _wrapped(label: str) -> str:
-    return label.replace(", ", "\n")
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """``0-3, 5``."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
