@@ -170,7 +170,9 @@ def _run(
 
 
 def _seeded(comparison: Comparison, spec: MethodSpec, seed: int) -> str:
-    return spec.name if len(comparison.seeds) == 1 else f"{spec.name}-{seed}"
+    # A label names files: no colon.
+    name = spec.name.replace(":", "-")
+    return name if len(comparison.seeds) == 1 else f"{name}-{seed}"
 
 
 def _given(values: Mapping[str, Any], task: str, message: str) -> Any:

@@ -41,20 +41,20 @@ def argument(run, name):
 
 def test_every_method_becomes_the_right_run(comparison, tmp_path):
     runs = {run.label: run for run in plan(replace(comparison, methods=(*DEFAULT, "oracle")))}
-    assert [run.label for run in plan(comparison)] == list(DEFAULT)
+    assert [run.method for run in plan(comparison)] == list(DEFAULT)
     args = {label: argument(run, "--model_args") for label, run in runs.items()}
     assert "heads=base" in args["greedy"]
     assert "pool=L0H1/L0H0" in args["cover"]
     assert "heads=L0H1" in args["best"]
     assert "selection=coverage" in args["coverage"]
-    assert argument(runs["sample:0.6"], "--model") == "hf"
-    assert "temperature=0.6,top_k=40,top_p=0.95" in argument(runs["sample:0.6"], "--gen_kwargs")
+    assert argument(runs["sample-0.6"], "--model") == "hf"
+    assert "temperature=0.6,top_k=40,top_p=0.95" in argument(runs["sample-0.6"], "--gen_kwargs")
     assert argument(runs["oracle"], "--metadata") == "n=4"
     assert "oracle" in runs["oracle"].folder.parts
     assert "results" not in runs["oracle"].folder.parts
     assert argument(runs["random"], "--metadata") == "n=2"
     with_store = {label for label, text in args.items() if "store=" in text}
-    assert with_store == set(runs) - {"sample:0.1", "sample:0.6", "sample:0.9"}
+    assert with_store == set(runs) - {"sample-0.1", "sample-0.6", "sample-0.9"}
     assert not any(
         "store=" in argument(run, "--model_args") for run in plan(replace(comparison, store=False))
     )
@@ -69,7 +69,7 @@ def test_seeds_and_routers_make_runs_of_their_own(comparison, tmp_path):
     )
     runs = plan(several)
     assert [run.label for run in runs] == [
-        *("random-0", "random-5", "sample:0.6-0", "sample:0.6-5", "nearest-0", "nearest-1", "cover")
+        *("random-0", "random-5", "sample-0.6-0", "sample-0.6-5", "nearest-0", "nearest-1", "cover")
     ]
     assert argument(runs[3], "--seed") == "5,1239,1239,1234"
     assert len({run.folder for run in runs}) == 7
@@ -124,7 +124,7 @@ def test_it_goes_on_where_it_was(comparison):
     runs, harness = plan(comparison), Harness(comparison)
     harness.fail = 3
     with pytest.raises(
-        GenerationError, match=r"exit code 2 in run 'sample:0\.6' on t: sprint-eval: error: too big"
+        GenerationError, match=r"exit code 2 in run 'sample-0\.6' on t: sprint-eval: error: too big"
     ):
         carry_out(runs, comparison.out, harness)
     harness.fail = None
