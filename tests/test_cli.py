@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import subprocess
 import sys
@@ -59,6 +60,29 @@ def test_subcommand_help_has_examples(name: str, capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: sprint-eval {name}")
     assert f"sprint-eval {name}" in shown.split("usage:", 1)[1].split("\n", 1)[1], "no example of its own"
+
+
+ACTIONS = {"outcomes": ("show", "check", "merge", "export", "prune"), "export": ("heads", "dense")}
+
+
+@pytest.mark.parametrize("command", [f"{name} {action}" for name in ACTIONS for action in ACTIONS[name]])
+def test_help_of_an_action_has_examples_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    usage, _, examples = capsys.readouterr().out.partition("examples:\n")
+    assert usage.startswith(f"usage: sprint-eval {command}")
+    assert examples.splitlines()
+    assert all(line.startswith(f"  sprint-eval {command} ") for line in examples.splitlines())
+
+
+def test_actions_are_all_there_are() -> None:
+    """A new action is not forgotten above."""
+    for name, module in COMMANDS.items():
+        parser = argparse.ArgumentParser()
+        importlib.import_module(module).add_arguments(parser)
+        found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        assert tuple(found[0].choices if found else ()) == ACTIONS.get(name, ()), name
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

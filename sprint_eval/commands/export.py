@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sprint_eval.commands import examples_of
+
 HELP = "write head sets as LoRA adapters for any engine, or one as a plain checkpoint"
 EXAMPLES = """\
 examples:
-  sprint-eval export heads --model Qwen/Qwen2.5-Math-1.5B-Instruct --pool 5/10/15/20/25:* --out adapters
+  sprint-eval export heads --model Qwen/Qwen2.5-Math-1.5B-Instruct --pool '5/10/15/20/25:*' --out adapters
   sprint-eval export heads --model smollm2-135m-instruct --pool 15:0-3 --out adapters --dry-run
   sprint-eval export dense --model smollm2-135m-instruct --heads L15H0+L15H3 --out pruned
   sprint-eval export dense --model runs/distilled/student --out student-dense
@@ -22,13 +24,24 @@ see docs/serving.md. Run the first command again with a wider pool to add adapte
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="{heads,dense}")
-    heads = kinds.add_parser("heads", help="one LoRA adapter a head set", allow_abbrev=False)
+
+    def add(kind: str, text: str) -> argparse.ArgumentParser:
+        return kinds.add_parser(
+            kind,
+            help=text,
+            description=text,
+            epilog=examples_of(EXAMPLES, f"export {kind}"),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    heads = add("heads", "one LoRA adapter a head set")
     heads.add_argument("--pool", required=True, help="head sets, e.g. '5/10/15:*' or 'L5H0/L5H1+L6H2'")
     heads.add_argument(
         "--exact-rank", action="store_true", help="do not round ranks up to those that vLLM takes"
     )
     heads.add_argument("--dry-run", action="store_true", help="say sizes, write nothing")
-    dense = kinds.add_parser("dense", help="one head set pruned for good", allow_abbrev=False)
+    dense = add("dense", "one head set pruned for good")
     dense.add_argument(
         "--heads", help="the head set, e.g. 'L15H0+L15H3'; not needed where heads were cut out already"
     )

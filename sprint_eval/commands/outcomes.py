@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from sprint_eval.commands import examples_of
+
 HELP = "show, check, merge, export or prune outcome stores"
 EXAMPLES = """\
 examples:
@@ -25,7 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
-        return actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        return actions.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=examples_of(EXAMPLES, f"outcomes {name}"),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
 
     show = action("show", "say what a store holds")
     show.add_argument("store", metavar="DIR")
