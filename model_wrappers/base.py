@@ -5,8 +5,6 @@ from __future__ import annotations
 import abc
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -16,30 +14,23 @@ import sprint_eval
 from sprint_eval.architectures import architecture_of, attention_layout, head_layout_of_config
 from sprint_eval.backends import Backend, check_engine_name, local_backend
 from sprint_eval.backends.serving import Serving
-from sprint_eval.candidate import Candidate, CandidateFacts
-from sprint_eval.compare.store import GenerationStore, StoredBackend
 from sprint_eval.engine.counters import Counters
-from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.request import Request
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError, exit_on_error
 from sprint_eval.fingerprint import model_fingerprint
-from sprint_eval.heads import HeadLayout, HeadPool, HeadSet
+from sprint_eval.heads import HeadLayout, HeadSet
 from sprint_eval.masking import HeadMasker
+from sprint_eval.model_wrappers.answers import Decoded, Variant
 from sprint_eval.model_wrappers.arguments import as_int, check_unknown, hf_arguments
 from sprint_eval.model_wrappers.candidates import Question, group_requests
+from sprint_eval.model_wrappers.scoring import Scoring, ScoringArguments
+from sprint_eval.model_wrappers.stored import remove_empty_cache, stored_backend
 from sprint_eval.models import resolve_model_path
 from sprint_eval.outcomes.manifest import text_hash
 from sprint_eval.prompts import GenerationSettings, encode_prompts
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The head set of one candidate, with its weight in a vote where the method has one."""
-
-    heads: HeadSet
-    weight: float | None = None
 
 
 class HeadSetLM(HFLM, abc.ABC):
@@ -55,6 +46,8 @@ class HeadSetLM(HFLM, abc.ABC):
         draw_seed: seed of draws, where sampling is asked for.
         store: folder where answers are kept: a later run with the same model, prompts and settings
             takes them from there, whatever its method, and reports no seconds for them.
+        score: ``base_logprob`` has each distinct answer scored by the unpruned model: ``best@k``.
+        reward_model: folder or hub name of a reward model that scores instead.
     """
 
     METHOD: str
@@ -67,15 +60,18 @@ class HeadSetLM(HFLM, abc.ABC):
         engine: str = "sprint",
         draw_seed: int | str = 0,
         store: str | None = None,
+        score: str | None = None,
+        reward_model: str | None = None,
         **kwargs: Any,
     ) -> None:
         with exit_on_error():
             check_engine_name(engine)
-            own = {"engine", "draw_seed", "store", *self.OWN_ARGS}
+            own = {"engine", "draw_seed", "store", "score", "reward_model", *self.OWN_ARGS}
             self._serving = Serving.take(engine, kwargs, hf_arguments() | own)
             check_unknown(self.METHOD, own, kwargs)
             if store is not None and self._serving is not None:
                 raise ArgumentError(f"store= keeps answers of the built-in engines, not of engine={engine}")
+            wanted = ScoringArguments.read(score, reward_model, engine, self._serving is not None)
             self._store = store
             self._engine_name = engine
             self._draw_seed = as_int("draw_seed", draw_seed)
@@ -91,6 +87,7 @@ class HeadSetLM(HFLM, abc.ABC):
             self._template_name: bool | str = True
             self._template_applied = False
             self.prepare(self._layout())
+            self._scoring: Scoring | None = wanted.load(self.model, self.device)
 
     # What a method must say.
 
@@ -127,11 +124,13 @@ class HeadSetLM(HFLM, abc.ABC):
             variants = self.choose(questions)
             self._n = max((question.n for question in questions), default=None)
             decoded = self._decode(questions, variants, disable_tqdm)
+            scores = iter(self._scores(questions, decoded, disable_tqdm))
             answers: list[str] = [""] * len(requests)
-            for question, chosen, generations in zip(questions, variants, decoded, strict=True):
-                for places, variant, generation in zip(question.positions, chosen, generations, strict=True):
+            for question, row in zip(questions, decoded, strict=True):
+                for places, found in zip(question.positions, row, strict=True):
+                    candidate = found.candidate(next(scores))
                     for place in places:
-                        answers[place] = _candidate(variant, generation)
+                        answers[place] = candidate
             self._gather_counters()
             return answers
 
@@ -159,7 +158,7 @@ class HeadSetLM(HFLM, abc.ABC):
 
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Refuse ``--use_cache``: its key has no candidate, so N candidates would come back as one."""
-        _remove_empty_cache(cache_hook)
+        remove_empty_cache(cache_hook)
         with exit_on_error():
             raise ArgumentError(
                 "--use_cache is refused: its key has no candidate index, so a second run would give "
@@ -198,7 +197,8 @@ class HeadSetLM(HFLM, abc.ABC):
             counters=self._counters.published(),
         )
         served = self._serving.info() if self._serving is not None else {}
-        return info | served | self.method_info()
+        scored = self._scoring.info() if self._scoring is not None else {}
+        return info | served | scored | self.method_info()
 
     # How it is done.
 
@@ -250,33 +250,20 @@ class HeadSetLM(HFLM, abc.ABC):
                 return self._backend_in_use
             size = self.batch_size if isinstance(self.batch_size, int) and self.batch_size > 1 else None
             backend = local_backend(self._engine_name, self.model, self.tokenizer, settings, size)
-            self._backend_in_use = backend if self._store is None else self._stored(backend, settings)
+            if self._store is not None:
+                facts = (self.fingerprint, self._engine_name, settings)
+                backend = stored_backend(backend, str(self._store), self, *facts)
+            self._backend_in_use = backend
         return self._backend_in_use
-
-    def _stored(self, backend: Backend, settings: DecodingSettings) -> Backend:
-        """The backend behind a store whose keys hold everything that decides an answer."""
-        import torch
-        import transformers
-
-        identity = {
-            "model": self.fingerprint,
-            "dtype": str(self.model.dtype),
-            "device": self.device.type,
-            "engine": self._engine_name,
-            "settings": asdict(settings),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        }
-        return StoredBackend(backend, GenerationStore(Path(str(self._store))), identity)
 
     def _decode(
         self, questions: list[Question], variants: list[list[Variant]], disable_tqdm: bool
-    ) -> list[list[Generation]]:
-        """Generations of every question's candidates; equal requests are decoded once."""
+    ) -> list[list[Decoded]]:
+        """The answers of every question's candidates; equal requests are decoded once."""
         from tqdm import tqdm
 
         unique: dict[Request, int] = {}
-        wanted: list[list[int]] = []
+        wanted: list[list[tuple[Variant, Request]]] = []
         for index, (question, chosen) in enumerate(zip(questions, variants, strict=True)):
             settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, self.model, self.tokenizer)
             self._sampled |= settings.sampling.do_sample
@@ -286,11 +273,26 @@ class HeadSetLM(HFLM, abc.ABC):
             for k, variant in enumerate(chosen):
                 seed = (self._draw_seed, question.prompt, k)
                 request = settings.request(prompt, variant.heads, index, *seed)
-                wanted[-1].append(unique.setdefault(request, len(unique)))
+                unique.setdefault(request, len(unique))
+                wanted[-1].append((variant, request))
         hidden = disable_tqdm or self.rank != 0
         with tqdm(total=len(unique), disable=hidden, desc=f"{self.METHOD}: decoding") as bar:
             generations = self._backend().generate(list(unique), progress=bar.update)
-        return [[generations[index] for index in row] for row in wanted]
+        return [
+            [Decoded(variant, request, generations[unique[request]]) for variant, request in row]
+            for row in wanted
+        ]
+
+    def _scores(
+        self, questions: list[Question], decoded: list[list[Decoded]], disable_tqdm: bool
+    ) -> list[float] | list[None]:
+        """A score a candidate, question by question; ``None`` each where no scorer is asked for."""
+        if self._scoring is None:
+            return [None] * sum(map(len, decoded))
+        answers = [
+            found.answer(question) for question, row in zip(questions, decoded, strict=True) for found in row
+        ]
+        return self._scoring.scores(answers, disable_tqdm or self.rank != 0)
 
     def _require_fixed(self) -> HeadSet:
         fixed = self.fixed_head_set()
@@ -305,35 +307,7 @@ class HeadSetLM(HFLM, abc.ABC):
         parts = self.gather_object(self._backend().counters.as_dict())
         if self.rank == 0:
             self._counters = Counters.total(parts)
-
-
-def check_pool_size(method: str, pool: HeadPool, questions: Sequence[Question]) -> None:
-    """Refuse more candidates than the pool has entries."""
-    wanted = max((question.n for question in questions), default=0)
-    if wanted > len(pool):
-        raise ArgumentError(
-            f"{method}: the task asks for N = {wanted} candidates and the pool has {len(pool)} head sets; "
-            f"lower it with --metadata n={len(pool)} or widen the pool"
-        )
-
-
-def _candidate(variant: Variant, generation: Generation) -> Candidate:
-    return Candidate(
-        generation.text,
-        CandidateFacts(
-            heads=str(variant.heads),
-            tokens=len(generation.tokens),
-            truncated=generation.finish_reason == "length",
-            weight=variant.weight,
-            logprob=generation.logprob,
-        ),
-    )
-
-
-def _remove_empty_cache(cache_hook: Any) -> None:
-    """The harness makes the cache's file before it asks us; leave no empty one behind."""
-    store: Any = getattr(cache_hook, "dbdict", None)
-    filename = getattr(store, "filename", None)
-    if store is not None and filename is not None and len(store) == 0:
-        store.close()
-        Path(filename).unlink(missing_ok=True)
+        if self._scoring is not None:
+            costs = self.gather_object(self._scoring.cost())
+            if self.rank == 0:
+                self._scoring.total(costs)

@@ -7,7 +7,8 @@ from typing import Any
 
 from sprint_eval.errors import ArgumentError, MismatchError
 from sprint_eval.heads import HeadLayout, HeadSet
-from sprint_eval.model_wrappers.base import HeadSetLM, Variant
+from sprint_eval.model_wrappers.answers import Variant
+from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
 from sprint_eval.pruning.checkpoint import PrunedCheckpoint
 from sprint_eval.pruning.quantize import check_quantization, quantize_linear

@@ -7,8 +7,9 @@ from typing import Any
 
 from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadLayout
+from sprint_eval.model_wrappers.answers import Variant, check_pool_size
 from sprint_eval.model_wrappers.arguments import as_bool
-from sprint_eval.model_wrappers.base import HeadSetLM, Variant, check_pool_size
+from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
 from sprint_eval.routing import Router
 

@@ -20,6 +20,7 @@ class CandidateFacts:
         truncated: whether the token limit ended the answer.
         weight: non-negative weight for voting (a router's probability that the answer is right).
         logprob: mean log-probability of the answer's tokens under the model that decoded it.
+        score: what a scorer that sees no gold gave it, the higher the better: ``best@k`` chooses by it.
     """
 
     heads: str | None = None
@@ -27,6 +28,7 @@ class CandidateFacts:
     truncated: bool | None = None
     weight: float | None = None
     logprob: float | None = None
+    score: float | None = None
 
 
 class Candidate(str):

@@ -53,6 +53,18 @@ def majority_vote(answers: Sequence[str | None], weights: Sequence[float | None]
     return first[winner]
 
 
+def best_scored(scores: Sequence[float | None]) -> int | None:
+    """Index of the candidate with the highest score, the first of equals; ``None`` where one is missing.
+
+    Args:
+        scores: each candidate's, from a scorer that sees no gold.
+    """
+    known = [score for score in scores if score is not None]
+    if not known or len(known) < len(scores):
+        return None
+    return max(range(len(known)), key=lambda index: (known[index], -index))
+
+
 def _check_k(k: int, n: int) -> None:
     if not 1 <= k <= n:
         raise ArgumentError(f"k = {k} of {n} candidates: k must be 1 to {n}")

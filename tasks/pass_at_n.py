@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
 from datasets import Dataset, DatasetDict
+from lm_eval.api.metrics import mean
 from lm_eval.api.samplers import FirstNSampler
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.api.utils import maybe_delimit
 
-from sprint_eval.candidate import facts_of
+from sprint_eval.candidate import CandidateFacts, facts_of
 from sprint_eval.errors import ArgumentError, GenerationError, exit_on_error
 from sprint_eval.grading import GRADER_VERSION, Verdict, canonical, default_grader
-from sprint_eval.passk import majority_vote, pass_at_k, pass_at_k_unbiased
+from sprint_eval.passk import best_scored, majority_vote, pass_at_k, pass_at_k_unbiased
 from sprint_eval.questions import question_hash
 from sprint_eval.tasks import rg_math
 from sprint_eval.tasks.documents import Doc, Parts, fingerprint
@@ -24,6 +25,7 @@ from sprint_eval.tasks.options import TaskOptions
 from sprint_eval.tasks.sources import SOURCES, load_parts
 
 CANDIDATES = "candidates"
+WEIGHTED, BEST = "wmaj@{}", "best@{}"  # metrics of models that say what they are made from
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p")
 
 
@@ -32,8 +34,10 @@ class PassAtNTask(ConfigurableTask):
 
     Metadata keys are those of :class:`~sprint_eval.tasks.options.TaskOptions`. Metrics, for each
     k = 1..N, under the filter name ``none``: ``pass@k`` (any of the first k candidates is right),
-    ``pass@k_unbiased`` (Chen et al. 2021) and ``maj@k`` (the vote of the first k). Beside them each
-    sample has ``candidates``, a record a candidate; its value in the results is their number.
+    ``pass@k_unbiased`` (Chen et al. 2021) and ``maj@k`` (the vote of the first k); ``wmaj@k`` (the
+    weighted vote) and ``best@k`` (the answer that a scorer without gold puts first) where the model
+    gives every candidate of every question a weight, or a score. Beside them each sample has
+    ``candidates``, a record a candidate; its value in the results is their number.
 
     Attributes:
         options: the metadata as read.
@@ -66,6 +70,8 @@ class PassAtNTask(ConfigurableTask):
         config.update(_settings(self.options, self.parts, metadata))
         super().__init__(config=config)
         self._world_size = 1
+        self._told = frozenset((WEIGHTED, BEST))
+        self._made: frozenset[str] = frozenset()
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Give lm-eval the parts that were loaded before its constructor ran."""
@@ -136,6 +142,8 @@ class PassAtNTask(ConfigurableTask):
                 for text in instance.resps[: self.options.n]
             ]
             default_grader().grade(pairs)
+            # lm-eval averages a metric over the documents that have it: all have one, or none has.
+            self._told = told_of([facts_of(text) for one in self.instances for text in one.resps])
         return filtered
 
     def grade(self, doc: Mapping[str, Any], texts: Sequence[str]) -> list[Verdict]:
@@ -156,11 +164,40 @@ class PassAtNTask(ConfigurableTask):
         if "bypass" in self._metric_fn_list:  # --predict_only
             return {"bypass": None}
         texts = list(results[0])
-        return score(texts, self.grade(doc, texts))
+        told = self._told & told_of([facts_of(text) for text in texts])
+        self._made |= told
+        return score(texts, self.grade(doc, texts), told)
+
+    def aggregation(self) -> dict[str, Any]:
+        """lm-eval's, with the metrics that some models make possible."""
+        return super().aggregation() | dict.fromkeys(self._optional((WEIGHTED, BEST)), mean)
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """lm-eval's, with those of these metrics that were made."""
+        return super().higher_is_better() | dict.fromkeys(self._optional(self._made), True)
+
+    def _optional(self, forms: Iterable[str]) -> list[str]:
+        return [form.format(k) for form in sorted(forms) for k in range(1, self.options.n + 1)]
 
 
-def score(texts: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Pass@k, unbiased pass@k and maj@k for every k, and ``candidates``: pure arithmetic, no model."""
+def told_of(facts: Sequence[CandidateFacts]) -> frozenset[str]:
+    """Which of ``wmaj@{}`` and ``best@{}`` can be made from what is said of all these candidates."""
+    told = {
+        WEIGHTED: all(fact.weight is not None for fact in facts),
+        BEST: all(fact.score is not None for fact in facts),
+    }
+    return frozenset(form for form, complete in told.items() if complete)
+
+
+def score(texts: Sequence[str], verdicts: Sequence[Verdict], told: Collection[str] = ()) -> dict[str, Any]:
+    """The metrics of one question for every k, and ``candidates``: pure arithmetic, no model.
+
+    Args:
+        texts: its N answers, in rank order.
+        verdicts: one an answer.
+        told: see :func:`told_of`.
+    """
+    facts = [facts_of(text) for text in texts]
     correct = [verdict.correct for verdict in verdicts]
     votes = [None if verdict.extracted is None else canonical(verdict.extracted) for verdict in verdicts]
     n, right = len(correct), sum(correct)
@@ -170,6 +207,12 @@ def score(texts: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
         metrics[f"pass@{k}"] = pass_at_k(correct, k)
         metrics[f"pass@{k}_unbiased"] = pass_at_k_unbiased(n, right, k)
         metrics[f"maj@{k}"] = float(winner is not None and correct[winner])
+        if WEIGHTED in told:
+            winner = majority_vote(votes[:k], [fact.weight for fact in facts[:k]])
+            metrics[WEIGHTED.format(k)] = float(winner is not None and correct[winner])
+        if BEST in told:
+            best = best_scored([fact.score for fact in facts[:k]])
+            metrics[BEST.format(k)] = float(best is not None and correct[best])
     metrics[CANDIDATES] = [_record(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]
     return metrics
 
@@ -190,6 +233,7 @@ def _record(text: str, verdict: Verdict) -> dict[str, Any]:
         "truncated": facts.truncated,
         "weight": facts.weight,
         "logprob": facts.logprob,
+        "score": facts.score,
     }
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprint_eval.errors import ArgumentError
-from sprint_eval.passk import majority_vote, pass_at_k, pass_at_k_unbiased
+from sprint_eval.passk import best_scored, majority_vote, pass_at_k, pass_at_k_unbiased
 
 outcomes = st.lists(st.booleans(), min_size=1, max_size=8)
 
@@ -43,3 +43,10 @@ def test_votes() -> None:
     assert majority_vote([None, None]) is None
     assert majority_vote(["7", "8", "8"], [0.9, 0.2, 0.3]) == 0
     assert majority_vote(["7", "8"], [0.5, None]) == 1
+
+
+def test_the_best_scored() -> None:
+    assert best_scored([-2.0, -1.0, -3.0]) == 1
+    assert best_scored([-1.0, -1.0]) == 0, "the first of equals wins"
+    assert best_scored([-1.0, None]) is None
+    assert best_scored([]) is None

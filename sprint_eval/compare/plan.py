@@ -11,6 +11,8 @@ from sprint_eval.compare.methods import MethodSpec, parse_method
 from sprint_eval.errors import ArgumentError, DataError
 from sprint_eval.models import resolve_model_path
 
+# Arguments of our models that lm-eval's own hf, which draws the samples, does not know.
+_SCORING = ("score", "reward_model")
 SAMPLING = "do_sample=True,temperature={:g},top_k=40,top_p=0.95"
 
 
@@ -27,7 +29,8 @@ class Comparison:
         outcomes: the training questions' outcomes of each task; ``""`` stands for every task.
         routers: the routers of each task, one a seed.
         seeds: of draws and sampling; each makes a run of its own.
-        model_args: arguments for every model, e.g. ``{"dtype": "float32"}``.
+        model_args: arguments for every model, e.g. ``{"dtype": "float32"}``; a scorer is not passed on to
+            lm-eval's ``hf``.
         metadata: the tasks' metadata.
         limit: questions a task, the first; ``None`` for all.
         extra: further arguments of ``lm_eval``.
@@ -158,7 +161,9 @@ def _run(
     oracle = spec.kind == "oracle"
     pretrained = resolve_model_path(comparison.model) if model == "hf" else comparison.model
     model_args = {"pretrained": pretrained, **comparison.model_args, **own}
-    if model != "hf" and comparison.store:
+    if model == "hf":
+        model_args = {name: value for name, value in model_args.items() if name not in _SCORING}
+    elif comparison.store:
         model_args["store"] = str(comparison.out / "store")
     folder = comparison.out / ("oracle" if oracle else "results") / task / label
     metadata = {**comparison.metadata, "n": str(n or comparison.n)}

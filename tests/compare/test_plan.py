@@ -60,6 +60,15 @@ def test_every_method_becomes_the_right_run(comparison, tmp_path):
     )
 
 
+def test_a_scorer_is_for_our_models_alone(comparison):
+    scored = replace(comparison, model_args={"score": "base_logprob", "dtype": "float32"})
+    args = {run.label: argument(run, "--model_args") for run in plan(scored)}
+    assert {label for label, text in args.items() if "score=base_logprob" in text} == set(args) - {
+        *("sample-0.1", "sample-0.6", "sample-0.9")
+    }
+    assert all("dtype=float32" in text for text in args.values())
+
+
 def test_seeds_and_routers_make_runs_of_their_own(comparison, tmp_path):
     several = replace(
         comparison,

@@ -114,12 +114,63 @@ def test_results_and_samples_of_a_run(data_dir: Path) -> None:
                 "heads": "L1H2",
                 "tokens": 7,
             },
-            **{"truncated": False, "weight": 0.25, "logprob": -1.5},
+            **{"truncated": False, "weight": 0.25, "logprob": -1.5, "score": None},
         }
         assert plain["correct"] is False
-        assert [plain[key] for key in ("heads", "tokens", "truncated", "weight", "logprob")] == [None] * 5
+        facts = ("heads", "tokens", "truncated", "weight", "logprob", "score")
+        assert [plain[key] for key in facts] == [None] * 6
         json.dumps(sample["candidates"])
     assert lm_eval.utils.make_table(found)
+
+
+# Candidates 0 to 3 of every question: answers (right or not), the router's weights, a scorer's scores.
+VOTES = [(False, 0.2, -3.0), (False, 0.2, -2.0), (True, 0.9, -1.0), (False, 0.3, -0.5)]
+
+
+def said(doc: dict, k: int, weighted: bool = True, scored: bool = True) -> str:
+    right, weight, value = VOTES[k]
+    facts = CandidateFacts(weight=weight if weighted else None, score=value if scored else None)
+    return Candidate(f"The answer is {doc['answer'] if right else -1 - k // 3}.", facts)
+
+
+def test_weighted_votes_and_scored_answers(data_dir: Path) -> None:
+    found = evaluate(Scripted(said), "gsm8k_pass_at_n", data_dir, metadata={"n": 4}, bootstrap_iters=10)
+    results = found["results"]["gsm8k_pass_at_n"]
+    assert [results[f"maj@{k},none"] for k in range(1, 5)] == [0.0, 0.0, 0.0, 0.0]
+    # 0.2 + 0.2 for -1, 0.9 for the right one, 0.3 for -2.
+    assert [results[f"wmaj@{k},none"] for k in range(1, 5)] == [0.0, 0.0, 1.0, 1.0]
+    assert [results[f"best@{k},none"] for k in range(1, 5)] == [0.0, 0.0, 1.0, 0.0]
+    assert results["wmaj@3_stderr,none"] == 0.0
+    assert {"wmaj@4", "best@4"} <= set(found["higher_is_better"]["gsm8k_pass_at_n"])
+    sample = found["samples"]["gsm8k_pass_at_n"][0]
+    assert [record["score"] for record in sample["candidates"]] == [value for _, _, value in VOTES]
+    assert sample["wmaj@3"] == 1.0
+    assert lm_eval.utils.make_table(found)
+
+
+@pytest.mark.parametrize(("weighted", "scored"), [(True, False), (False, True), (False, False)])
+def test_what_a_model_does_not_say_makes_no_metric(data_dir: Path, weighted: bool, scored: bool) -> None:
+    model = Scripted(lambda doc, k: said(doc, k, weighted, scored))
+    found = evaluate(model, "gsm8k_pass_at_n", data_dir, metadata={"n": 2})
+    names = set(found["results"]["gsm8k_pass_at_n"])
+    listed = set(found["higher_is_better"]["gsm8k_pass_at_n"])
+    for metric, there in (("wmaj@2", weighted), ("best@2", scored)):
+        assert (f"{metric},none" in names) is there
+        assert (metric in listed) is there
+
+
+def test_one_candidate_without_a_weight_leaves_the_vote_out_for_all(data_dir: Path) -> None:
+    silent: list[str] = []
+
+    def say(doc: dict, k: int) -> str:
+        if not silent:
+            silent.append(doc["question"])
+        return said(doc, k, weighted=doc["question"] != silent[0])
+
+    found = evaluate(Scripted(say), "gsm8k_pass_at_n", data_dir, metadata={"n": 2})
+    samples = found["samples"]["gsm8k_pass_at_n"]
+    assert "wmaj@1,none" not in found["results"]["gsm8k_pass_at_n"]
+    assert all("best@1" in sample and "wmaj@1" not in sample for sample in samples)
 
 
 @pytest.mark.parametrize("name", sorted(task_files()))
