@@ -76,7 +76,7 @@ def _check_reference(board: Board) -> None:
         return
     rows = [row for standing in board.standings for row in standing.rows]
     names = {name for row in rows for name in (row.name, row.full_name)}
-    ids = {row.method.id for row in rows}
+    ids = {identity for row in rows for identity in (row.key, row.method.id)}
     if board.reference not in names | ids:
         hint = did_you_mean(board.reference, names) or f" (there are: {', '.join(sorted(names)[:12])})"
         raise ArgumentError(f"no method is called '{board.reference}'{hint}")
@@ -126,7 +126,7 @@ def row_records(standing: Standing) -> list[dict[str, Any]]:
             "task": table.task,
             "title": table.title,
             "method": row.name,
-            "method_id": row.method.id,
+            "method_id": row.key,
             "kind": row.method.kind,
             "model": row.method.model,
             "rank_best": standing.rank_low[index],

@@ -165,7 +165,7 @@ def _sampling(generation: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _path_of(args: dict[str, str]) -> str:
-    return next((args[key] for key in _MODEL_KEYS if args.get(key)), "")
+    return next((args[key].rstrip("/") or "/" for key in _MODEL_KEYS if args.get(key)), "")
 
 
 def _model_name(args: dict[str, str]) -> str | None:

@@ -67,6 +67,8 @@ def _read_all(headers: list[RunHeader], cache: Cache) -> list[list[Sampled] | Da
     else:
         with ProcessPoolExecutor(workers) as pool:
             cache.update(zip(jobs, pool.map(_read_one, jobs), strict=True))
+    for stale in cache.keys() - set(keys):
+        del cache[stale]
     return [None if key is None else cache[key] for key in keys]
 
 
@@ -94,6 +96,12 @@ def _add_runs(reading: Reading, header: RunHeader, outcome: list[Sampled] | None
         reading.runs.extend(_unsampled(header))
         return
     before = len(reading.runs)
+    sampled_scores = {(sampled.score, sampled.filter) for sampled in outcome}
+    if not any(score == PASS for score, _ in sampled_scores):
+        # A corpus metric (perplexity, F1) has no value a question: what the results state is all there is.
+        reading.runs.extend(
+            run for run in _unsampled(header) if (run.score, run.filter) not in sampled_scores
+        )
     for sampled in outcome:
         try:
             _check(header, sampled)

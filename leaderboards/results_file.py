@@ -22,6 +22,8 @@ from sprint_eval.leaderboards.records import Problem, RunHeader
 # A results file holds configuration and a handful of numbers a task; this is far beyond any real one.
 MAX_BYTES = 512 * 2**20
 _SECRET = re.compile(r"key|token|secret|password|auth", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"\b(bearer|authorization)\b|\b(hf|sk)[_-]\w{16,}", re.IGNORECASE)
+_USER_INFO = re.compile(r"//[^/@\s]+@")
 _NOT_SECRET = frozenset(
     {"think_end_token", "add_bos_token", "max_gen_toks", "tokenizer", "tokenized_requests"}
 )
@@ -143,9 +145,14 @@ def model_args(value: object) -> dict[str, str]:
                 pairs[key.strip()] = item.strip()
     elif value is not None:
         raise DataError("config.model_args is neither a text nor an object")
-    return {
-        key: "***" if _SECRET.search(key) and key not in _NOT_SECRET else item for key, item in pairs.items()
-    }
+    return {key: _masked(key, item) for key, item in pairs.items()}
+
+
+def _masked(key: str, item: str) -> str:
+    """The value, unless its name or its look is a credential's; a user and password in an address go, too."""
+    if (_SECRET.search(key) and key not in _NOT_SECRET) or _SECRET_VALUE.search(item):
+        return "***"
+    return _USER_INFO.sub("//***@", item)
 
 
 def _info(config: dict[str, Any]) -> dict[str, Any]:

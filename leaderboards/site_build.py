@@ -27,7 +27,8 @@ from sprint_eval.leaderboards.answers import write_answers
 from sprint_eval.leaderboards.board import Board, iso, rounded
 from sprint_eval.leaderboards.columns import columns_of
 from sprint_eval.leaderboards.cost import COSTS, costs_of
-from sprint_eval.leaderboards.standing import Family, Pairs, Standing
+from sprint_eval.leaderboards.pairs import Pairs
+from sprint_eval.leaderboards.standing import Family, Standing
 from sprint_eval.leaderboards.words import summary, verdict
 
 STYLES = ("base.css", "views.css")
@@ -99,7 +100,7 @@ def _page(record: dict[str, Any], board: Board, title: str, parts: str) -> str:
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types parts"
     )
-    methods = len({row.method.id for standing in board.standings for row in standing.rows})
+    methods = len({row.key for standing in board.standings for row in standing.rows})
     tasks = len({standing.table.task for standing in board.standings})
     subtitle = f"{_some(methods, 'method')} on {_some(tasks, 'task')}"
     if board.newest:
@@ -206,7 +207,7 @@ def _row(standing: Standing, index: int) -> dict[str, Any]:
     row = standing.rows[index]
     low, high = standing.rank_low[index], standing.rank_high[index]
     return {
-        "id": row.method.id,
+        "id": row.key,
         "name": row.name,
         "full": row.full_name,
         "kind": row.method.kind,

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sprint_eval.leaderboards import ranks, statistics
 from sprint_eval.leaderboards import scores as families
-from sprint_eval.leaderboards import statistics
+from sprint_eval.leaderboards.pairs import Pairs, compare
 from sprint_eval.leaderboards.scores import Scores
 from sprint_eval.leaderboards.tables import Row, Table
 
 Array = npt.NDArray[np.float64]
-_MAX_LEVELS = 64  # a score of more levels is compared pair by pair
 
 
 @dataclass
@@ -25,29 +25,6 @@ class Family:
     mean: Array
     low: Array
     high: Array
-
-
-@dataclass
-class Pairs:
-    """Every pair at one score and k, ``[methods, methods]``: row minus column.
-
-    Attributes:
-        p: exact McNemar for 0/1 outcomes, a paired permutation test otherwise.
-        holm: p after Holm over all pairs of the table; ``holm_reference`` over those with the reference.
-        detectable: the smallest true difference that these questions would show.
-        only: questions that the row's method solves and the column's does not, ``None`` if not 0/1.
-    """
-
-    family: str
-    k: int
-    difference: Array
-    low: Array
-    high: Array
-    p: Array
-    holm: Array
-    detectable: Array
-    only: npt.NDArray[np.int64] | None
-    holm_reference: Array | None = None
 
 
 @dataclass
@@ -96,9 +73,9 @@ def stand(table: Table, reference: str | None = None, draws: int = statistics.DR
     scores = {name: values[order] for name, values in scores.items()}
     standing = Standing(table, headline, {}, scores)
     standing.reference = find_reference(table, reference)
-    weights = statistics.bootstrap_weights(len(table.keys), draws)
+    resampling = statistics.Resampling(len(table.keys), draws)
     for name, values in scores.items():
-        family, boot = _family(values, weights)
+        family, boot = _family(values, resampling)
         standing.families[name] = family
         _compare(standing, name, values, boot)
         if name == headline:
@@ -111,7 +88,7 @@ def find_reference(table: Table, reference: str | None) -> int | None:
     if reference is None:
         return None
     for index, row in enumerate(table.rows):
-        if reference in (row.name, row.full_name, row.method.id):
+        if reference in (row.name, row.full_name, row.key, row.method.id):
             return index
     return None
 
@@ -129,12 +106,12 @@ def _order(table: Table, values: Scores) -> list[int]:
     return sorted(range(len(table.rows)), key=key)
 
 
-def _family(values: Scores, weights: npt.NDArray[np.float32]) -> tuple[Family, npt.NDArray[np.float32]]:
+def _family(values: Scores, resampling: statistics.Resampling) -> tuple[Family, npt.NDArray[np.float32]]:
     """Means and intervals of ``[methods, questions, k]``, and each draw's means ``[methods, k, draws]``."""
     methods, questions, depth = values.shape
     flat = values.transpose(0, 2, 1).reshape(methods * depth, questions)
     means = flat.mean(axis=1, dtype=np.float64)
-    boot = statistics.bootstrap_means(weights, flat)
+    boot = resampling.means(flat)
     low, high = statistics.percentile_interval(boot.copy())
     flat_low, flat_high = flat.min(axis=1), flat.max(axis=1)
     for column in np.flatnonzero(flat_low == flat_high):
@@ -142,6 +119,8 @@ def _family(values: Scores, weights: npt.NDArray[np.float32]) -> tuple[Family, n
             low[column], high[column] = statistics.exact_interval(
                 int(flat_low[column]) * questions, questions
             )
+        else:
+            low[column] = high[column] = np.nan  # one value throughout says nothing of its spread
     shape = (methods, depth)
     family = Family(means.reshape(shape), low.reshape(shape), high.reshape(shape))
     return family, boot.reshape(methods, depth, -1)
@@ -151,7 +130,7 @@ def _compare(standing: Standing, name: str, values: Scores, boot: npt.NDArray[np
     """All pairs at each k; numpy lets go of the interpreter, so threads share the work."""
 
     def at(k: int) -> Pairs:
-        return _pairs(name, k, values[:, :, k - 1], boot[:, k - 1], standing.reference)
+        return compare(name, k, values[:, :, k - 1], boot[:, k - 1], standing.reference)
 
     ks = _pair_ks(name, values)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -163,101 +142,17 @@ def _pair_ks(name: str, values: Scores) -> range:
     return range(1, 2 if name == families.UNBIASED else values.shape[2] + 1)
 
 
-def _pairs(name: str, k: int, values: Scores, boot: npt.NDArray[np.float32], reference: int | None) -> Pairs:
-    """All pairs of ``[methods, questions]`` at one k; ``boot`` is ``[methods, draws]``."""
-    methods, questions = values.shape
-    wide = values.astype(np.float64)
-    mean = wide.mean(axis=1)
-    spread = _difference_deviation(wide)
-    low, high = _difference_intervals(boot)
-    only = None
-    present = wide[~np.isnan(wide)]
-    if np.isin(present, (0.0, 1.0)).all():
-        solved = np.where(np.isnan(wide), 0.0, wide)
-        only = np.rint(solved @ (1.0 - solved).T).astype(np.int64)
-        p = statistics.mcnemar_exact(only, only.T)
-    else:
-        p = _permutations(wide)
-    absent = np.isnan(mean)
-    p[absent, :] = np.nan
-    p[:, absent] = np.nan
-    upper = np.triu_indices(methods, 1)
-    pairs = Pairs(
-        name,
-        k,
-        mean[:, None] - mean[None, :],
-        low,
-        high,
-        p,
-        holm=_holm_where(p, upper),
-        detectable=statistics.detectable_difference(spread, questions),
-        only=only,
-    )
-    if reference is not None:
-        others = np.array([index for index in range(methods) if index != reference], dtype=np.int64)
-        adjusted = np.full(methods, np.nan)
-        known = others[~np.isnan(p[reference, others])]
-        adjusted[known] = statistics.holm(p[reference, known])
-        pairs.holm_reference = adjusted
-    return pairs
-
-
-def _difference_deviation(values: Array) -> Array:
-    """Standard deviation of every paired difference, from the methods' covariance."""
-    covariance = np.atleast_2d(np.cov(values)) if values.shape[1] > 1 else np.zeros((len(values),) * 2)
-    variance = np.diag(covariance)
-    return np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 0.0))
-
-
-def _difference_intervals(boot: npt.NDArray[np.float32]) -> tuple[Array, Array]:
-    methods = len(boot)
-    low, high = np.zeros((methods, methods)), np.zeros((methods, methods))
-    for index in range(methods - 1):
-        found = statistics.percentile_interval(boot[index] - boot[index + 1 :])
-        low[index, index + 1 :], high[index, index + 1 :] = found
-        low[index + 1 :, index], high[index + 1 :, index] = -found[1], -found[0]
-    return low, high
-
-
-def _permutations(values: Array) -> Array:
-    methods = len(values)
-    whole = None if np.isnan(values).any() else statistics.lattice(values.ravel(), largest=1 << 40)
-    if whole is not None and np.ptp(whole) <= _MAX_LEVELS:
-        return statistics.lattice_permutations(whole.reshape(values.shape))
-    p = np.ones((methods, methods))
-    for first in range(methods):
-        for second in range(first + 1, methods):
-            difference = values[first] - values[second]
-            if not np.isnan(difference).any():
-                p[first, second] = p[second, first] = statistics.permutation_p(difference)
-    return p
-
-
-def _holm_where(p: Array, upper: tuple[npt.NDArray[np.intp], ...]) -> Array:
-    """Holm over the pairs that have a p, as a symmetric matrix."""
-    adjusted = np.full_like(p, np.nan)
-    np.fill_diagonal(adjusted, 1.0)
-    flat = p[upper]
-    known = ~np.isnan(flat)
-    if known.any():
-        values = np.full_like(flat, np.nan)
-        values[known] = statistics.holm(flat[known])
-        adjusted[upper] = values
-        adjusted.T[upper] = values
-    return adjusted
-
-
 def _rank(standing: Standing, boot: npt.NDArray[np.float32]) -> None:
     """Rank intervals and letters at the headline score, among the rows that have it."""
     rows = len(standing.rows)
     ranked = np.flatnonzero(~np.isnan(boot[:, 0]))
     signed = boot[ranked] * (-1 if standing.table.lower_is_better else 1)
-    low, high = statistics.rank_intervals(signed)
+    low, high = ranks.rank_intervals(signed)
     standing.rank_low, standing.rank_high, standing.letters = [None] * rows, [None] * rows, [""] * rows
     pairs = standing.headline_pairs()
     assert pairs is not None  # the headline is always compared at the table's k
     different = pairs.holm[np.ix_(ranked, ranked)] < statistics.LEVEL
-    for place, letters in enumerate(statistics.tied_groups(different)):
+    for place, letters in enumerate(ranks.tied_groups(different)):
         row = int(ranked[place])
         standing.rank_low[row], standing.rank_high[row] = int(low[place]), int(high[place])
         standing.letters[row] = letters

@@ -1,4 +1,4 @@
-"""The statistics: bootstrap, exact tests, Holm, detectable differences, ranks and tied groups.
+"""The statistics: bootstrap, exact intervals and tests, Holm, detectable differences.
 
 All of it works on questions, never on pooled draws: questions are what is sampled from the world,
 a question's N candidates are not independent. Methods of one table answer the same questions, so
@@ -8,6 +8,8 @@ every comparison is paired (Miller 2024, arXiv 2411.00640).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +21,45 @@ DRAWS = 10_000
 LEVEL = 0.05  # two-sided: intervals are 95 % intervals
 POWER = 0.8
 SEED = 20_250_603
+_KEPT_WEIGHTS = 1 << 26  # of 4 bytes each
+_BLOCK_WEIGHTS = 1 << 22
 
 
-def bootstrap_weights(questions: int, draws: int = DRAWS, seed: int = SEED) -> Floats:
-    """``[draws, questions]``: how often each question is drawn, over n; each row sums to 1.
+class Resampling:
+    """The bootstrap's one matrix ``[draws, questions]``: how often each draw holds each question.
 
-    One matrix serves every method, score and pair of a table, so that differences are paired.
+    One matrix serves every method, score and pair of a table, so that differences are paired. It is
+    handed out in blocks of draws and kept only while it is small: for tens of thousands of questions
+    it would take gigabytes, and making it again costs less than that. Counts are whole numbers, so
+    that the sums of 0/1 outcomes are exact and equal scores are equal in every draw.
     """
-    generator = np.random.default_rng(seed)
-    counts = generator.multinomial(questions, np.full(questions, 1.0 / questions), size=draws)
-    return (counts / questions).astype(np.float32)
 
+    def __init__(self, questions: int, draws: int = DRAWS, seed: int = SEED) -> None:
+        self.questions, self.draws, self.seed = questions, draws, seed
+        self._kept = list(self._made()) if questions * draws <= _KEPT_WEIGHTS else None
 
-def bootstrap_means(weights: Floats, values: Floats) -> Floats:
-    """``[draws, questions] × [columns, questions] -> [columns, draws]``: each draw's means."""
-    return np.ascontiguousarray(values) @ weights.T
+    def blocks(self) -> Iterator[Floats]:
+        """The matrix, some rows at a time; every call gives the same rows."""
+        return self._made() if self._kept is None else iter(self._kept)
+
+    def _made(self) -> Iterator[Floats]:
+        generator = np.random.default_rng(self.seed)
+        fair = np.full(self.questions, 1.0 / self.questions)
+        size = max(1, _BLOCK_WEIGHTS // self.questions)
+        for start in range(0, self.draws, size):
+            rows = min(size, self.draws - start)
+            yield generator.multinomial(self.questions, fair, size=rows).astype(np.float32)
+
+    def means(self, values: Floats) -> Floats:
+        """``[columns, questions] -> [columns, draws]``: each column's mean in each draw."""
+        columns = np.ascontiguousarray(values)
+        means = np.empty((len(columns), self.draws), dtype=np.float32)
+        start = 0
+        for block in self.blocks():
+            means[:, start : start + len(block)] = columns @ block.T
+            start += len(block)
+        means /= self.questions
+        return means
 
 
 def percentile_interval(draws: Floats) -> tuple[Array, Array]:
@@ -53,6 +79,7 @@ def _between(ordered: Floats, place: float) -> Array:
     return lower + (upper - lower) * (place - below)
 
 
+@lru_cache(maxsize=1024)
 def exact_interval(successes: int, questions: int) -> tuple[float, float]:
     """Clopper and Pearson's 95 % interval of a proportion.
 
@@ -145,17 +172,34 @@ def holm(p_values: npt.ArrayLike) -> Array:
     return result
 
 
-def detectable_difference(deviation: npt.ArrayLike, questions: int) -> Array:
+def exact_difference(first_only: int, second_only: int, questions: int) -> tuple[float, float]:
+    """A conservative 95 % interval of a paired difference where every question came out the same.
+
+    All tied, or all won by one side: again a bootstrap has nothing to draw from. How often either
+    side wins alone is bounded by :func:`exact_interval`.
+    """
+    if first_only == second_only == 0:
+        most = exact_interval(0, questions)[1]
+        return -most, most
+    least = 2 * exact_interval(questions, questions)[0] - 1
+    return (least, 1.0) if first_only else (-1.0, -least)
+
+
+def detectable_difference(deviation: npt.ArrayLike, questions: int, binary: bool) -> Array:
     """The smallest true difference that this many questions show at 5 % with 80 % power.
 
-    ``(z_0.975 + z_0.8) · s / √n`` with s the standard deviation of the paired differences, and no
-    less than what six questions all in one direction make: fewer can't reach p < 0.05 in an exact
-    test.
+    ``(z_0.975 + z_0.8) · s / √n`` with s the standard deviation of the paired differences. Of 0/1
+    outcomes no less than what six questions all in one direction make: fewer cannot reach p < 0.05
+    in an exact test. NaN where no difference, however large, would show, or where s says nothing.
     """
     from scipy.stats import norm
 
     reach = float(norm.ppf(1 - LEVEL / 2) + norm.ppf(POWER))
-    return np.maximum(reach * np.asarray(deviation, dtype=np.float64) / math.sqrt(questions), 6 / questions)
+    found = reach * np.asarray(deviation, dtype=np.float64) / math.sqrt(questions)
+    if binary:
+        found = np.maximum(found, 6 / questions)
+        return np.where(found >= 1, np.nan, found)
+    return np.where(found < 1e-9, np.nan, found)
 
 
 def lattice_permutations(values: npt.NDArray[np.int64]) -> Array:
@@ -204,63 +248,3 @@ def _lattice_tails(steps: npt.NDArray[np.int64], counts: Array, observed: npt.ND
         p[start : start + size] = np.minimum(1.0, np.maximum(2.0 * tails, floor))
     p[observed == 0] = 1.0
     return p
-
-
-def rank_intervals(draws: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The central 95 % of each method's rank over ``[methods, draws]``, 1 the best.
-
-    Equal means share every rank they span: the low end counts only the strictly better, the high
-    end all that are not strictly worse.
-    """
-    from scipy.stats import rankdata
-
-    best = rankdata(-draws, method="min", axis=0)
-    worst = rankdata(-draws, method="max", axis=0)
-    low = np.quantile(best, LEVEL / 2, axis=1, method="lower")
-    high = np.quantile(worst, 1 - LEVEL / 2, axis=1, method="higher")
-    return np.asarray(low, dtype=np.int64), np.asarray(high, dtype=np.int64)
-
-
-def tied_groups(different: npt.NDArray[np.bool_]) -> list[str]:
-    """A letter display: methods that share a letter are not shown to differ.
-
-    The insert-and-absorb algorithm of Piepho (2004) over a symmetric matrix of "differs"; ``a`` goes
-    to the group of the first method.
-    """
-    size = different.shape[0]
-    groups: list[set[int]] = [set(range(size))]
-    for first in range(size):
-        for second in range(first + 1, size):
-            if different[first, second]:
-                groups = _split(groups, first, second)
-    groups.sort(key=lambda group: sorted(group))
-    letters = [""] * size
-    for index, group in enumerate(groups):
-        for member in group:
-            letters[member] += _letter(index)
-    return letters
-
-
-def _split(groups: list[set[int]], first: int, second: int) -> list[set[int]]:
-    """No group may hold both; a group inside another says nothing new."""
-    halves: list[set[int]] = []
-    for group in groups:
-        if first in group and second in group:
-            halves += [group - {first}, group - {second}]
-        else:
-            halves.append(group)
-    return [
-        group
-        for index, group in enumerate(halves)
-        if not any(
-            group < other or (group == other and index > place)
-            for place, other in enumerate(halves)
-            if place != index
-        )
-    ]
-
-
-def _letter(index: int) -> str:
-    """a…z, then A…Z, then numbered."""
-    alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return alphabet[index] if index < len(alphabet) else f"({index + 1})"

@@ -35,6 +35,7 @@ class Row:
 
     Attributes:
         name: unique within the table; ``full_name`` within the board.
+        key: the method's id, with N where the table has the method at several N.
         order: where each of the table's questions stands in the run's samples.
         notes: what a reader must know of this row, in words; ``serious`` are those that cast doubt
             on its score.
@@ -52,6 +53,7 @@ class Row:
     repeats: list[Run] = field(default_factory=list)
     order: np.ndarray | None = None
     full_name: str = ""
+    key: str = ""
 
     def note(self, text: str, serious: bool = False) -> None:
         """Add a note; serious ones come first."""
@@ -212,7 +214,8 @@ def _row(method: Method, repeats: list[Run], count: int) -> Row:
     if run.header.info.get("router_trained_on_test") is True:
         row.note("router trained on test questions", serious=True)
     if run.sampled is None:
-        row.note("no samples logged: no intervals, no comparison", serious=True)
+        logged = "no samples logged" if run.header.samples_path is None else "no value a question"
+        row.note(f"{logged}: no intervals, no comparison", serious=True)
     if repeats[1:]:
         row.note(f"newest of {len(repeats)} runs")
     return row
@@ -245,9 +248,11 @@ def _common_k(rows: list[Row]) -> int:
 def _name_rows(table: Table, names: dict[str, str], full: dict[str, str]) -> None:
     same = Counter(row.method.id for row in table.rows)
     for row in table.rows:
-        row.name, row.full_name = names[row.method.id], full[row.method.id]
+        row.name, row.full_name, row.key = names[row.method.id], full[row.method.id], row.method.id
         if same[row.method.id] > 1:
             row.name += f" N={row.candidates}"
+            row.full_name += f" N={row.candidates}"
+            row.key += f"-n{row.candidates}"
         if row.candidates < table.k and not row.deterministic:
             row.note(f"{row.candidates} of {table.k} candidates", serious=True)
 

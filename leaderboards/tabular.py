@@ -11,7 +11,8 @@ import numpy as np
 
 from sprint_eval.files import write_atomic
 from sprint_eval.leaderboards.board import Board, rounded, row_records, score_name
-from sprint_eval.leaderboards.standing import Pairs, Standing
+from sprint_eval.leaderboards.pairs import Pairs
+from sprint_eval.leaderboards.standing import Standing
 
 
 def board_records(board: Board) -> list[dict[str, Any]]:
@@ -44,8 +45,8 @@ def _pairs(standing: Standing, pairs: Pairs) -> list[dict[str, Any]]:
                 "score": name,
                 "method": standing.rows[first].name,
                 "other": standing.rows[second].name,
-                "method_id": standing.rows[first].method.id,
-                "other_id": standing.rows[second].method.id,
+                "method_id": standing.rows[first].key,
+                "other_id": standing.rows[second].key,
                 "difference": rounded(pairs.difference[first, second]),
                 "low": rounded(pairs.low[first, second]),
                 "high": rounded(pairs.high[first, second]),
@@ -116,7 +117,7 @@ def write_outcomes(path: Path, board: Board) -> None:
                 continue
             columns: dict[str, Any] = {
                 "table": pa.array([standing.table.id] * len(keys)).dictionary_encode(),
-                "method_id": pa.array([row.method.id] * len(keys)).dictionary_encode(),
+                "method_id": pa.array([row.key] * len(keys)).dictionary_encode(),
                 "question": keys,
             }
             if sampled.values is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from sprint_eval.leaderboards import statistics
 from sprint_eval.leaderboards.board import Board, score_name
@@ -27,33 +28,38 @@ def verdict(standing: Standing) -> str:
     name = score_name(standing, standing.headline, table.k)
     ranked = [index for index in range(len(rows)) if standing.letters[index]]
     if len(ranked) < 2:
-        return (
-            f"Only one method has {name} on these {table.questions:,} questions: there is nothing to compare."
-        )
+        return f"Only one method has {name} on {_these(table.questions)}: there is nothing to compare."
     upper = [(first, second) for place, first in enumerate(ranked) for second in ranked[place + 1 :]]
     shown = [pair for pair in upper if pairs.holm[pair] < statistics.LEVEL]
     best = rows[ranked[0]].name
     if not shown:
-        typical = float(np.median([pairs.detectable[pair] for pair in upper]))
         return (
-            f"{table.questions:,} questions cannot tell these {len(ranked)} methods apart at {name}: "
-            f"no pair differs at p < {statistics.LEVEL:g} after Holm's correction. {_missed(typical)}"
+            f"{_count(table.questions or 0, 'question')} cannot tell these {len(ranked)} methods apart at "
+            f"{name}: no pair differs at p < {statistics.LEVEL:g} after Holm's correction. "
+            f"{_missed(pairs.detectable[tuple(zip(*upper, strict=True))])}"
         )
     behind = [second for second in ranked[1:] if pairs.holm[ranked[0], second] < statistics.LEVEL]
     tied = [rows[index].name for index in ranked[1:] if index not in behind]
     if not tied:
         return f"{best} is ahead of all others at {name}{_gap(standing, ranked[0], behind[0])}."
-    lead = f"{best} has the highest {name}, not shown to differ from {_listing(tied)}"
+    most = "lowest" if table.lower_is_better else "highest"
+    lead = f"{best} has the {most} {name}, not shown to differ from {_listing(tied)}"
     if not behind:
         return f"{lead}; {len(shown)} of {len(upper)} pairs further down do differ."
     others = _listing([rows[index].name for index in behind])
     return f"{lead}; ahead of {others}{_gap(standing, ranked[0], behind[0])}."
 
 
-def _missed(smallest: float) -> str:
-    if smallest >= 1:
+def _these(questions: int | None) -> str:
+    return "this one question" if questions == 1 else f"these {questions:,} questions"
+
+
+def _missed(detectable: npt.NDArray[np.float64]) -> str:
+    """What the typical pair could not have shown; NaN stands for a pair that shows nothing."""
+    known = detectable[~np.isnan(detectable)]
+    if not known.size:
         return "No difference, however large, would show reliably with so few."
-    return f"A true difference under about {smallest:.2f} would mostly stay hidden."
+    return f"A true difference under about {figure(float(np.median(known)), 2)} would mostly stay hidden."
 
 
 def _gap(standing: Standing, first: int, second: int) -> str:

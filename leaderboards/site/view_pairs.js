@@ -45,27 +45,29 @@ SE.negative = (value) => (value === null ? null : -value);
 
 SE.pairsBody = function (table, state, family, k, rows, pair) {
   if (rows.length < 2) return SE.empty("Fewer than two methods are left.", "Clear the search, or pick methods again.");
-  const most = Math.max(0.02, ...rows.flatMap((one) => rows.map((two) => Math.abs(pair(one, two)?.d ?? 0))));
   const [a, b] = [SE.byId(table, state.a), SE.byId(table, state.b)];
+  // Shares are read in points of 100, a metric of another kind in its own unit.
+  const unit = family !== "value" || pair(rows[0], rows[1])?.only !== undefined ? 100 : 1;
+  const most = Math.max(unit === 100 ? 0.02 : 1e-9, ...rows.flatMap((one) => rows.map((two) => Math.abs(pair(one, two)?.d ?? 0))));
   const chosen = rows.includes(a) && rows.includes(b) && a !== b ? [a, b] : [rows[0], rows[1]];
   return [
     SE.h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences of all pairs" },
       SE.h("table", { class: `matrix ${rows.length > 12 ? "dense" : ""}` },
-        SE.h("caption", {}, `Row minus column, ${SE.label(table, family, k)}, in points of 100`),
+        SE.h("caption", {}, `Row minus column, ${SE.label(table, family, k)}${unit === 100 ? ", in points of 100" : ""}`),
         SE.h("thead", {}, SE.h("tr", {}, SE.h("td"), rows.map((index) => SE.h("th", { scope: "col" }, SE.h("span", {}, table.rows[index].name))))),
         SE.h("tbody", {}, rows.map((one) => SE.h("tr", {}, SE.h("th", { scope: "row" }, SE.method(table.rows[one])),
-          rows.map((two) => SE.cell(table, pair(one, two), one, two, most, chosen))))))),
+          rows.map((two) => SE.cell(table, pair(one, two), { one, two, most, chosen, unit }))))))),
     SE.h("p", { class: "muted legend" }, "Blue: the row is ahead; orange: the column. Bold with a dot: p < 0.05 after Holm's correction over all pairs of the table. Choose a cell for its details."),
     SE.pairDetails(table, state, family, k, chosen[0], chosen[1], pair(chosen[0], chosen[1])),
   ];
 };
 
-SE.cell = function (table, found, one, two, most, chosen) {
+SE.cell = function (table, found, { one, two, most, chosen, unit }) {
   if (one === two) return SE.h("td", { class: "self" }, "");
   if (!found) return SE.h("td", { class: "self" }, "–");
   const step = Math.min(4, Math.ceil((Math.abs(found.d) / most) * 4));
-  const hue = found.d === 0 ? "even" : `${found.d > 0 ? "ahead" : "behind"}${step}`;
-  const text = SE.signed(found.d * 100, table.rows.length > 12 ? 0 : 1);
+  const hue = found.d === 0 ? "even" : `${found.d > 0 !== table.lower ? "ahead" : "behind"}${step}`;
+  const text = SE.signed(found.d * unit, unit === 1 ? 3 : table.rows.length > 12 ? 0 : 1);
   return SE.h("td", { class: `${hue} ${found.sure ? "sure" : ""}` },
     SE.h("button", {
       type: "button", id: `pair-${one}-${two}`, "aria-pressed": chosen[0] === one && chosen[1] === two ? "true" : "false",
@@ -82,23 +84,25 @@ SE.pairDetails = function (table, state, family, k, one, two, found) {
     ["95 % interval", `${SE.signed(found.low)} to ${SE.signed(found.high)}`],
     [found.only === undefined || found.only === null ? "p, paired permutation test" : "p, exact McNemar test", SE.pText(found.p)],
     ["p after Holm's correction", SE.pText(found.holm)],
-    ["Smallest difference these questions show", found.detectable >= 1 ? "none" : found.detectable.toFixed(3)],
+    ["Smallest difference these questions show", found.detectable === null ? "none, or unknown" : SE.score(found.detectable)],
   ];
   if (found.only !== null && found.only !== undefined) {
     facts.push([`Only ${first.name} solves`, SE.count(found.only)], [`Only ${second.name} solves`, SE.count(found.other)]);
   }
   return SE.h("section", { class: "panel details", "aria-live": "polite" },
     SE.h("h3", {}, SE.method(first), SE.h("span", { class: "muted" }, " against "), SE.method(second)),
-    SE.h("p", { class: "said" }, SE.pairWords(first, second, found, SE.label(table, family, k))),
+    SE.h("p", { class: "said" }, SE.pairWords(table, first, second, found, SE.label(table, family, k))),
     SE.h("dl", { class: "facts" }, facts.map(([name, value]) => SE.h("div", {}, SE.h("dt", {}, name), SE.h("dd", {}, value)))),
     table.parts.questions.length > 0 && SE.h("p", {}, SE.h("a", {
       class: "button", id: "differ", href: SE.hash({ view: "questions", show: "differ", a: first.id, b: second.id, k, question: "", page: "" }),
     }, "Questions where they differ")));
 };
 
-SE.pairWords = function (first, second, found, label) {
-  const [ahead, behind] = found.d >= 0 ? [first, second] : [second, first];
+SE.pairWords = function (table, first, second, found, label) {
+  const [ahead, behind] = found.d >= 0 !== table.lower ? [first, second] : [second, first];
   if (found.d === 0) return `The two have the same ${label} on these questions.`;
   if (found.sure) return `${ahead.name} is ahead of ${behind.name} at ${label}; chance alone would rarely do this.`;
-  return `${ahead.name} is ahead on these questions, by no more than chance could do. A true difference under about ${Math.min(1, found.detectable).toFixed(2)} would mostly stay hidden.`;
+  return `${ahead.name} is ahead on these questions, by no more than chance could do. ${found.detectable === null
+    ? "No difference, however large, would show reliably with so few questions."
+    : `A true difference under about ${found.detectable.toFixed(2)} would mostly stay hidden.`}`;
 };

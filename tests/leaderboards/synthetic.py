@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sprint_eval.leaderboards.board import Board
 
 TASK = "gsm8k_pass_at_n"
 SUBJECTS = ("one step", "two steps", "three steps", "four or more steps")
@@ -251,3 +254,12 @@ def five_methods(folder: Path, questions: int = 40, n: int = 4) -> list[Path]:
         run.questions, run.n, run.date = questions, n, run.date + 100 * index
         paths.append(write_run(folder / "org__tiny-model", run))
     return paths
+
+
+def board_of(folder: Path, *runs: FakeRun) -> Board:
+    """The board of these runs, each a second newer than the one before."""
+    from sprint_eval.leaderboards.board import make_board
+
+    for index, run in enumerate(runs):
+        write_run(folder / str(index), replace(run, date=run.date + index))
+    return make_board([folder])

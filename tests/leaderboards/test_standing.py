@@ -10,7 +10,6 @@ import pytest
 from synthetic import FakeRun, five_methods, outcomes, write_run
 
 from sprint_eval.leaderboards.board import make_board
-from sprint_eval.leaderboards.cost import pareto
 from sprint_eval.leaderboards.scores import unbiased
 from sprint_eval.leaderboards.standing import Standing
 from sprint_eval.leaderboards.words import verdict
@@ -48,9 +47,9 @@ def test_pairs_are_paired_differences(standing: Standing) -> None:
 
 
 def test_intervals_of_pairs_come_from_one_matrix_of_weights(standing: Standing) -> None:
-    from sprint_eval.leaderboards.statistics import bootstrap_weights
+    from sprint_eval.leaderboards.statistics import Resampling
 
-    weights = bootstrap_weights(80)
+    weights = np.concatenate(list(Resampling(80).blocks())) / 80
     values = standing.scores["pass"][:, :, 3]
     pairs = standing.pairs[("pass", 4)]
     for first, second in [(0, 1), (3, 0), (2, 4)]:
@@ -94,6 +93,19 @@ def test_a_score_without_spread_gets_an_exact_interval(tmp_path: Path) -> None:
     assert family.high[0, 0] == pytest.approx(1 - 0.025 ** (1 / 20))
 
 
+def test_identical_methods_tie_and_are_not_called_certain(tmp_path: Path) -> None:
+    for index, skill in enumerate((0.4, 0.4, 1 - 1e-9)):
+        run = FakeRun(f"m{index}", skill=skill, seed=7 if index < 2 else 1, n=1, questions=30)
+        write_run(tmp_path / str(index), run)
+    standing = make_board([tmp_path]).standings[0]
+    assert [row.name for row in standing.rows] == ["m2", "m0", "m1"]
+    assert standing.rank_low[1:] == [2, 2]
+    assert standing.rank_high[1:] == [3, 3]
+    pairs = standing.pairs[("pass", 1)]
+    assert pairs.p[1, 2] == 1
+    assert pairs.high[1, 2] == -pairs.low[1, 2] == pytest.approx(1 - 0.025 ** (1 / 30))
+
+
 def test_few_questions_are_said_to_be_few(tmp_path: Path) -> None:
     five_methods(tmp_path, questions=6)
     text = verdict(make_board([tmp_path]).standings[0])
@@ -120,15 +132,3 @@ def test_majority_is_what_the_first_k_say(tmp_path: Path) -> None:
     # The wrong candidates differ, so of three a right answer wins with two votes or by being first.
     won = [sum(row) >= 2 or (sum(row) == 1 and row[0]) for row in correct.tolist()]
     assert family.mean[0, 2] == pytest.approx(np.mean(won))
-
-
-def naive_front(points: list[tuple[float, float]]) -> list[bool]:
-    return [not any((x2 < x and y2 >= y) or (x2 <= x and y2 > y) for x2, y2 in points) for x, y in points]
-
-
-def test_pareto_front() -> None:
-    rng = np.random.default_rng(1)
-    points = [(float(x), float(y)) for x, y in rng.integers(0, 6, size=(20, 2))]
-    assert pareto(points) == naive_front(points)
-    assert pareto([*points, (None, 9.0), (0.0, None)])[-2:] == [False, False]
-    assert pareto([(1.0, 5.0), (1.0, 4.0)], lower_is_better=True) == [False, True]

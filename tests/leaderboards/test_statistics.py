@@ -98,14 +98,35 @@ def test_permutation_of_zero_differences_is_one() -> None:
 
 
 def test_bootstrap_is_a_resampling_of_questions() -> None:
-    weights = s.bootstrap_weights(7, draws=500)
+    resampling = s.Resampling(7, draws=500)
+    weights = np.concatenate(list(resampling.blocks()))
     assert weights.shape == (500, 7)
-    assert weights.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert np.array_equal(np.rint(weights * 7), np.rint(weights * 7).clip(0))
+    assert weights.sum(axis=1).tolist() == [7.0] * 500
+    assert np.array_equal(weights, np.rint(weights).clip(0))
     values = np.arange(14, dtype=np.float32).reshape(2, 7)
-    means = s.bootstrap_means(weights, values)
-    naive = [[sum(w * v for w, v in zip(draw, row, strict=True)) for draw in weights] for row in values]
-    assert means == pytest.approx(np.array(naive), abs=1e-4)
+    naive = [[sum(w * v for w, v in zip(draw, row, strict=True)) / 7 for draw in weights] for row in values]
+    assert resampling.means(values) == pytest.approx(np.array(naive), abs=1e-4)
+
+
+def test_weights_of_many_questions_are_made_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = s.Resampling(60, draws=50)
+    values = np.random.default_rng(0).random((3, 60)).astype(np.float32)
+    expected = whole.means(values)
+    monkeypatch.setattr(s, "_KEPT_WEIGHTS", 0)
+    monkeypatch.setattr(s, "_BLOCK_WEIGHTS", 7 * 60)
+    blocked = s.Resampling(60, draws=50)
+    assert [len(block) for block in blocked.blocks()] == [7] * 7 + [1]
+    for _ in range(2):
+        assert blocked.means(values) == pytest.approx(expected, abs=1e-6)
+
+
+def test_equal_scores_are_equal_in_every_draw() -> None:
+    values = np.zeros((2, 9), dtype=np.float32)
+    values[0, [0, 1, 2]] = values[1, [0, 1, 3]] = 1
+    resampling = s.Resampling(9, draws=2000)
+    weights = np.concatenate(list(resampling.blocks()))
+    means = resampling.means(values)
+    assert np.array_equal(means[0] == means[1], weights[:, 2] == weights[:, 3])
 
 
 def test_interval_is_the_quantile_of_the_draws() -> None:
@@ -119,7 +140,7 @@ def test_interval_agrees_with_scipy() -> None:
     from scipy.stats import bootstrap
 
     values = (np.random.default_rng(2).random(60) < 0.3).astype(np.float32)
-    low, high = s.percentile_interval(s.bootstrap_means(s.bootstrap_weights(60), values[None]))
+    low, high = s.percentile_interval(s.Resampling(60).means(values[None]))
     expected = bootstrap(
         (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(0)
     ).confidence_interval
@@ -144,7 +165,7 @@ def test_detectable_difference_has_the_power_it_promises() -> None:
     """At the difference it names, a paired z-test on normal data rejects in about 80 % of studies."""
     rng = np.random.default_rng(4)
     n, deviation = 400, 0.6
-    size = float(s.detectable_difference(deviation, n))
+    size = float(s.detectable_difference(deviation, n, binary=False))
     assert size == pytest.approx((1.959964 + 0.841621) * deviation / math.sqrt(n), rel=1e-5)
     studies = rng.normal(size, deviation, size=(4000, n))
     z = studies.mean(axis=1) / (studies.std(axis=1, ddof=1) / math.sqrt(n))
@@ -154,25 +175,19 @@ def test_detectable_difference_has_the_power_it_promises() -> None:
 def test_detectable_difference_is_never_less_than_six_questions() -> None:
     """Five questions in one direction have p = 0.0625; six have 0.031."""
     assert naive_mcnemar(5, 0) > 0.05 > naive_mcnemar(6, 0)
-    assert float(s.detectable_difference(0.0, 12)) == pytest.approx(0.5)
+    assert float(s.detectable_difference(0.0, 12, binary=True)) == pytest.approx(0.5)
+    assert np.isnan(s.detectable_difference(0.0, 5, binary=True)), "five questions show nothing"
+    assert np.isnan(s.detectable_difference(0.0, 12, binary=False)), "no spread, no answer"
 
 
-def test_rank_intervals_count_better_and_worse() -> None:
-    draws = np.array([[0.9, 0.5, 0.5], [0.4, 0.5, 0.6], [0.9, 0.2, 0.1]], dtype=np.float32)
-    best = [[1 + sum(other > mine for other in row) for mine in row] for row in draws]
-    worst = [[sum(other >= mine for other in row) for mine in row] for row in draws]
-    low, high = s.rank_intervals(draws.T)
-    assert low.tolist() == np.min(best, axis=0).tolist()
-    assert high.tolist() == np.max(worst, axis=0).tolist()
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 7), st.randoms(use_true_random=False))
-def test_letters_say_exactly_which_pairs_differ(size: int, random: object) -> None:
-    different = np.zeros((size, size), dtype=bool)
-    for first, second in itertools.combinations(range(size), 2):
-        different[first, second] = different[second, first] = random.random() < 0.4  # type: ignore[attr-defined]
-    letters = s.tied_groups(different)
-    assert all(letters)
-    for first, second in itertools.combinations(range(size), 2):
-        assert bool(set(letters[first]) & set(letters[second])) != bool(different[first, second])
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_exact_difference_covers_what_could_have_been(n: int) -> None:
+    """At the interval's end the outcome seen would still come up in 2.5 % of studies, or more."""
+    low, high = s.exact_difference(0, 0, n)
+    assert low == -high
+    assert (1 - high) ** n == pytest.approx(0.025)
+    low, high = s.exact_difference(n, 0, n)
+    share = (1 + low) / 2  # of the first alone, the rest being the second's
+    assert high == 1
+    assert share**n == pytest.approx(0.025)
+    assert s.exact_difference(0, n, n) == (-1.0, -low)

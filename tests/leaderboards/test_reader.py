@@ -1,0 +1,99 @@
+"""Runs of tasks that know nothing of candidates, and what a reader does with their metrics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic import sha
+
+from sprint_eval.leaderboards.board import make_board
+
+
+def foreign(
+    folder: Path, model: str, right: list[int], filters: tuple[str, ...] = ("strict", "flexible")
+) -> None:
+    """A run of a task that knows nothing of candidates: one metric, a row a document and filter."""
+    folder.mkdir(parents=True)
+    lines, figures = [], {}
+    for name in filters:
+        figures[f"exact_match,{name}"] = sum(right) / len(right)
+        figures[f"exact_match_stderr,{name}"] = 0.1
+        for index, value in enumerate(right):
+            lines.append(
+                {
+                    "doc_id": index,
+                    "doc": {"question": f"{index}?", "answer": f"so #### {index}"},
+                    "target": f"so #### {index}",
+                    "arguments": {"gen_args_0": {"arg_0": f"{index}?", "arg_1": {}}},
+                    "resps": [[f"it is {index}"]],
+                    "filtered_resps": [str(index)],
+                    "filter": name,
+                    "metrics": ["exact_match"],
+                    "doc_hash": sha(str(index)),
+                    "exact_match": float(value),
+                }
+            )
+    record = {
+        "results": {"gsm8k": {"alias": "gsm8k", **figures}},
+        "configs": {
+            "gsm8k": {"repeats": 1, "generation_kwargs": {"do_sample": False}, "dataset_path": "openai/gsm8k"}
+        },
+        "versions": {"gsm8k": 3.0},
+        "n-shot": {"gsm8k": 5},
+        "n-samples": {"gsm8k": {"original": 1319, "effective": len(right)}},
+        "config": {"model": "hf", "model_args": f"pretrained=org/{model}"},
+        "date": 1.76e9,
+        "total_evaluation_time_seconds": "12.5",
+    }
+    (folder / "results_2026-01-01T00-00-00.000001.json").write_text(json.dumps(record), encoding="utf-8")
+    text = "\n".join(map(json.dumps, lines))
+    (folder / "samples_gsm8k_2026-01-01T00-00-00.000001.jsonl").write_text(text, encoding="utf-8")
+
+
+def test_foreign_tasks_are_compared_on_their_own_metric(tmp_path: Path) -> None:
+    foreign(tmp_path / "a", "one", [1, 0, 1, 1, 0, 1, 1, 1])
+    foreign(tmp_path / "b", "two", [1, 0, 0, 0, 0, 0, 0, 1])
+    board = make_board([tmp_path])
+    assert [standing.table.title for standing in board.standings] == [
+        "gsm8k · exact_match, flexible",
+        "gsm8k · exact_match, strict",
+    ]
+    standing = board.standings[0]
+    assert [row.name for row in standing.rows] == ["hf greedy (one)", "hf greedy (two)"]
+    assert standing.families["value"].mean[:, 0].tolist() == [0.75, 0.25]
+    pairs = standing.pairs[("value", 1)]
+    assert pairs.only is not None
+    assert pairs.only[0, 1] == 4
+    assert pairs.p[0, 1] == pytest.approx(0.125)
+
+
+def test_a_metric_without_a_value_a_question_is_shown_as_stated(tmp_path: Path) -> None:
+    """F1 and perplexity are made of all questions at once: their samples hold pairs, no score."""
+    for name, f1 in (("one", 0.4), ("two", 0.6)):
+        foreign(tmp_path / name, name, [1, 0, 1], ("none",))
+        path = next((tmp_path / name).glob("results_*"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["results"]["gsm8k"]["f1,none"] = f1
+        path.write_text(json.dumps(record), encoding="utf-8")
+    board = make_board([tmp_path])
+    scored, stated = board.standings
+    assert (scored.table.score, stated.table.score) == ("exact_match", "f1")
+    assert stated.families["value"].mean[:, 0].tolist() == [0.6, 0.4]
+    assert stated.rows[0].serious == ["no value a question: no intervals, no comparison"]
+    assert board.reading.problems == []
+
+
+def test_the_lowest_is_best_where_the_task_says_so(tmp_path: Path) -> None:
+    from sprint_eval.leaderboards.words import verdict
+
+    for name, right in (("one", [1] * 9), ("two", [0] * 9)):
+        foreign(tmp_path / name, name, right, ("none",))
+        path = next((tmp_path / name).glob("results_*"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["higher_is_better"] = {"gsm8k": {"exact_match": False}}
+        path.write_text(json.dumps(record), encoding="utf-8")
+    standing = make_board([tmp_path]).standings[0]
+    assert [row.name for row in standing.rows] == ["hf greedy (two)", "hf greedy (one)"]
+    assert verdict(standing).startswith("hf greedy (two) is ahead of all others at exact_match (−1.000 over")
