@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sprint_eval.errors import DataError
+from sprint_eval.errors import ArgumentError, DataError, SprintError
 from sprint_eval.files import write_atomic, write_json
 from sprint_eval.leaderboards.board import Board, make_board
-from sprint_eval.leaderboards.discover import OUTPUT_MARK, find_files
+from sprint_eval.leaderboards.discover import OUTPUT_FOLDERS, OUTPUT_MARK, find_files
 from sprint_eval.leaderboards.latex import document, latex
 from sprint_eval.leaderboards.markdown import write_markdown
 from sprint_eval.leaderboards.plots import write_plots
@@ -49,14 +49,36 @@ def build(
         cache: samples that an earlier call read.
 
     Raises:
-        DataError: nothing readable was found.
-        ArgumentError: the reference names no method.
+        DataError: nothing readable was found, a file went away meanwhile, or ``out`` cannot be written.
+        ArgumentError: the reference names no method, or ``out`` holds folders of somebody else's.
     """
+    _check_out(out)
     board = make_board(paths, reference, cache=cache)
-    out.mkdir(parents=True, exist_ok=True)
-    write_markdown(out / "leaderboard.md", board)
-    if readme is not None:
-        write_markdown(readme, board)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_markdown(out / "leaderboard.md", board)
+        if readme is not None:
+            write_markdown(readme, board)
+        _write(out, board, title, instances, plots)
+    except OSError as error:
+        raise DataError(f"{error.filename or out}: {error.strerror or error}") from error
+    return board
+
+
+def _check_out(out: Path) -> None:
+    """A build replaces whole folders: those of a leaderboard, never a user's own of the same name."""
+    if (out / OUTPUT_MARK).exists():
+        return
+    for name in sorted(OUTPUT_FOLDERS):
+        if (out / name).exists():
+            raise ArgumentError(
+                f"{out} has a '{name}' that no leaderboard made and that would be replaced; "
+                "give another folder to write to"
+            )
+
+
+def _write(out: Path, board: Board, title: str, instances: bool, plots: bool) -> None:
+    """Everything but the Markdown."""
     records, pairs = board_records(board), pair_records(board)
     write_csv(out / "leaderboard.csv", records)
     write_csv(out / "pairs.csv", pairs)
@@ -74,7 +96,6 @@ def build(
     with replaced(out / "eval_results") as folder:
         write_hub_results(folder, board)
     write_site(out, board, title)
-    return board
 
 
 def _json(board: Board, pairs: list[dict[str, object]]) -> dict[str, object]:
@@ -87,7 +108,7 @@ def _json(board: Board, pairs: list[dict[str, object]]) -> dict[str, object]:
 def watch(
     paths: Sequence[Path],
     make: Callable[[Cache], Board],
-    told: Callable[[Board | DataError], None],
+    told: Callable[[Board | SprintError], None],
     every: float,
     rounds: int | None = None,
 ) -> None:
@@ -108,7 +129,7 @@ def watch(
         if seen != built and (seen == last or last is None):
             try:
                 told(make(cache))
-            except DataError as error:
+            except SprintError as error:  # the reference, too, may be a run that is not there yet
                 told(error)
             built = seen
         last = seen

@@ -34,7 +34,11 @@ _ESCAPES = {
 
 def latex(board: Board) -> str:
     """One ``table`` environment a table; needs ``booktabs`` and ``graphicx`` in the document."""
-    return "\n".join(_table(standing) for standing in board.standings)
+    return "\n".join(_tables(board))
+
+
+def _tables(board: Board) -> list[str]:
+    return [_table(standing) for standing in board.standings]
 
 
 def document(board: Board) -> str:
@@ -43,7 +47,8 @@ def document(board: Board) -> str:
         "\\documentclass{article}\n"
         "\\usepackage[utf8]{inputenc}\n"
         "\\usepackage{booktabs}\n\\usepackage{graphicx}\n\\usepackage[margin=2cm]{geometry}\n"
-        "\\begin{document}\n" + latex(board) + "\\end{document}\n"
+        # LaTeX holds back some fifty tables at most until it has put them on pages.
+        "\\begin{document}\n" + "\\clearpage\n".join(_tables(board)) + "\\end{document}\n"
     )
 
 

@@ -35,24 +35,26 @@ def write_markdown(path: Path, board: Board) -> None:
     Raises:
         DataError: the file has one marker without the other, or is not UTF-8 text.
     """
-    block = f"{BEGIN}\n\n{markdown(board)}\n{END}\n"
+    block = f"{BEGIN}\n\n{markdown(board)}\n{END}"
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_bytes().decode("utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from error
-    write_atomic(path, _replaced(path, text, block))
+    if "\r\n" in text:  # the file keeps its own line ends
+        block = block.replace("\n", "\r\n")
+    write_atomic(path, _replaced(path, text, block).encode("utf-8"))
 
 
 def _replaced(path: Path, text: str, block: str) -> str:
     begins, ends = text.count(BEGIN), text.count(END)
     if begins == ends == 0:
-        return f"{text.rstrip()}\n\n{block}" if text.strip() else block
+        return f"{text.rstrip()}\n\n{block}\n" if text.strip() else f"{block}\n"
     if begins != 1 or ends != 1 or text.index(END) < text.index(BEGIN):
         raise DataError(
             f"{path} should hold the marker '{BEGIN}' and then '{END}', once each; mend it by hand"
         )
     head, rest = text.split(BEGIN)
-    return head + block + rest.split(END)[1].lstrip("\n")
+    return head + block + rest.split(END)[1]
 
 
 def _table(standing: Standing) -> str:
@@ -78,10 +80,11 @@ def _cell(column: Column, index: int) -> str:
 
 def _about(standing: Standing) -> str:
     table = standing.table
-    questions = "an unknown number of" if table.questions is None else f"{table.questions:,}"
+    many = "an unknown number of" if table.questions is None else f"{table.questions:,}"
+    questions = f"{many} question{'' if table.questions == 1 else 's'}"
     shots = table.settings["few-shot examples"]
     models = sorted({row.method.model for row in standing.rows if row.method.model})
-    text = f"{questions} questions, {'?' if shots == 'default' else shots}-shot"
+    text = f"{questions}, {'?' if shots == 'default' else shots}-shot"
     if len(models) == 1:
         text += f", {models[0]}"
     if standing.letters and any(standing.letters):

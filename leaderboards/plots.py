@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,9 @@ def write_plots(folder: Path, board: Board) -> list[Path]:
     import matplotlib.pyplot as plt
 
     written = []
-    with matplotlib.rc_context(rc=_STYLE):
+    with matplotlib.rc_context(rc=_STYLE), warnings.catch_warnings():
+        # A name may hold letters that no font here has: a box is drawn, which needs no word each time.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         for standing in board.standings:
             for name, figure in _figures(standing):
                 written += _save(folder / f"{standing.table.id}-{name}", figure)

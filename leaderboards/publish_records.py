@@ -120,7 +120,8 @@ def _model_id(pretrained: str, name: str | None) -> tuple[str, str]:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "unknown"
+    """A name for a folder; cut, since a file system takes 255 bytes. The UUID tells files apart."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:120].strip(".") or "unknown"
 
 
 def _result_id(identity: str, name: str) -> str:

@@ -12,7 +12,6 @@ from synthetic import FakeRun, five_methods, outcomes, write_run
 from sprint_eval.cli import main
 from sprint_eval.leaderboards.board import make_board
 from sprint_eval.leaderboards.build import build
-from sprint_eval.leaderboards.markdown import BEGIN, END
 
 
 def test_five_methods_make_one_sorted_table(tmp_path: Path) -> None:
@@ -86,19 +85,6 @@ def test_bad_arguments(
     assert not (tmp_path / "site").exists()
 
 
-def test_markdown_replaces_its_own_block_only(tmp_path: Path) -> None:
-    five_methods(tmp_path / "results", questions=6)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Mine\n\n{BEGIN}\nreplace me\n{END}\n\nAfter.\n", encoding="utf-8")
-    for _ in range(2):
-        build([tmp_path / "results"], tmp_path / "site", readme=readme)
-    text = readme.read_text(encoding="utf-8")
-    assert text.startswith("# Mine\n")
-    assert text.rstrip().endswith("After.")
-    assert "replace me" not in text
-    assert text.count(BEGIN) == text.count(END) == 1
-
-
 def test_samples_that_contradict_the_results_are_left_out(tmp_path: Path) -> None:
     paths = five_methods(tmp_path / "results")
     record = json.loads(paths[0].read_text(encoding="utf-8"))
@@ -107,3 +93,34 @@ def test_samples_that_contradict_the_results_are_left_out(tmp_path: Path) -> Non
     board = make_board([tmp_path / "results"])
     assert len(board.standings[0].rows) == 4
     assert any("the samples' mean is" in problem.reason for problem in board.reading.problems)
+
+
+def test_folders_of_somebody_else_are_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "results", FakeRun(questions=3))
+    mine = tmp_path / "data" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious", encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        main(["leaderboard", str(tmp_path / "results"), "--out", str(tmp_path)])
+    assert caught.value.code == 2
+    assert "has a 'data' that no leaderboard made" in capsys.readouterr().err
+    assert mine.read_text(encoding="utf-8") == "precious"
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "results", FakeRun(questions=3))
+    (tmp_path / "site" / "leaderboard.csv" / "folder").mkdir(parents=True)
+    with pytest.raises(SystemExit) as caught:
+        main(["leaderboard", str(tmp_path / "results"), "--out", str(tmp_path / "site"), "--no-plots"])
+    assert caught.value.code == 2
+    assert "leaderboard.csv" in capsys.readouterr().err
+
+
+def test_names_longer_than_a_file_system_takes(tmp_path: Path) -> None:
+    name = "模" * 300
+    write_run(tmp_path / "results", FakeRun(name, f"pretrained=org/{name}", questions=3))
+    write_run(tmp_path / "results", FakeRun("x" * 400, f"pretrained={'y' * 400}", questions=3, date=1.7e9))
+    build([tmp_path / "results"], tmp_path / "site", plots=False)
+    assert len(list((tmp_path / "site" / "records").rglob("*.json"))) == 2

@@ -12,15 +12,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from synthetic import TASK, FakeRun, five_methods, outcomes, write_run
 
-from sprint_eval.cli import main
-from sprint_eval.leaderboards.board import Board, make_board
-from sprint_eval.leaderboards.build import build, watch
+from sprint_eval.leaderboards.board import make_board
+from sprint_eval.leaderboards.build import build
 from sprint_eval.leaderboards.latex import document
-from sprint_eval.leaderboards.reader import Cache, read_runs
 from sprint_eval.leaderboards.tabular import write_csv
 
 
@@ -94,6 +91,8 @@ def test_latex_compiles(tmp_path: Path) -> None:
     hostile = 'x_1 & 50% #{}~^\\ $z$ "q" <b> |中文é–…'
     write_run(tmp_path / "results", FakeRun(hostile, questions=5))
     write_run(tmp_path / "results", FakeRun(questions=5, date=1.7e9))
+    for index in range(70):  # more tables than LaTeX holds back before it gives up
+        write_run(tmp_path / "results", FakeRun(questions=3, task=f"task_{index}"))
     (tmp_path / "board.tex").write_text(document(make_board([tmp_path / "results"])), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "board.tex"]
     done = subprocess.run(
@@ -143,17 +142,6 @@ def test_records_without_lines_a_question(out: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "records").rglob("*.jsonl")) == []
 
 
-def test_hub_results_are_what_the_hub_reads(out: Path) -> None:
-    import yaml
-    from huggingface_hub import parse_eval_result_entries
-
-    files = list((out / "eval_results").rglob("*.yaml"))
-    assert [path.parent.name for path in files] == [".eval_results"], "one run names a data set of the hub"
-    entries = parse_eval_result_entries(yaml.safe_load(files[0].read_text(encoding="utf-8")))
-    assert [entry.dataset_id for entry in entries] == ["openai/gsm8k"] * 2
-    assert "pass@1 with hf greedy" in str(entries[0].notes)
-
-
 def test_formulas_in_csv_are_defused(tmp_path: Path) -> None:
     write_csv(tmp_path / "x.csv", [{"a": "=cmd()", "b": -1.5}])
     assert (tmp_path / "x.csv").read_text(encoding="utf-8") == "a,b\n'=cmd(),-1.5\n"
@@ -165,25 +153,6 @@ def test_own_outputs_are_not_read_as_results(out: Path, tmp_path: Path) -> None:
     again = build([tmp_path / "results"], tmp_path / "results", plots=False)
     assert len(again.standings[0].rows) == len(first.standings[0].rows) == 5
     assert again.reading.problems == again.reading.others == []
-
-
-def test_damaged_markers_are_refused(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- sprint-eval leaderboard: begin -->\n", encoding="utf-8")
-    with pytest.raises(SystemExit) as caught:
-        main(
-            [
-                "leaderboard",
-                str(out.parent / "results"),
-                "--out",
-                str(tmp_path / "o"),
-                "--markdown",
-                str(readme),
-            ]
-        )
-    assert caught.value.code == 2
-    assert "mend it by hand" in capsys.readouterr().err
-    assert readme.read_text(encoding="utf-8") == "<!-- sprint-eval leaderboard: begin -->\n"
 
 
 def test_site_parts_are_scripts_that_nothing_can_end(out: Path) -> None:
@@ -199,47 +168,3 @@ def test_site_parts_are_scripts_that_nothing_can_end(out: Path) -> None:
     assert f"script-src 'nonce-{nonces.pop()}'" in page.replace("&#x27;", "'")
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "https://" not in page
-
-
-def test_watching_builds_again_as_runs_finish(tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    results.mkdir()
-    heard: list[str] = []
-    runs = iter(range(3))
-
-    def told(outcome: Board | Exception) -> None:
-        heard.append(str(outcome) if isinstance(outcome, Exception) else str(len(outcome.standings[0].rows)))
-        index = next(runs, None)
-        if index is not None:
-            write_run(results, FakeRun(f"model{index}", questions=4, date=1.7e9 + index))
-
-    watch(
-        [results],
-        lambda cache: build([results], tmp_path / "o", plots=False, cache=cache),
-        told,
-        0.01,
-        rounds=8,
-    )
-    assert heard[0].startswith("no results of lm-eval")
-    assert heard[1:3] == ["1", "2"]
-
-
-def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sprint_eval.leaderboards.reader as reader
-
-    read: list[Path] = []
-    real = reader.read_samples
-
-    def counting(path: Path, repeats: int) -> Any:
-        read.append(path)
-        return real(path, repeats)
-
-    monkeypatch.setattr(reader, "read_samples", counting)
-    cache = Cache()
-    write_run(tmp_path, FakeRun(questions=4))
-    assert len(read_runs([tmp_path], cache).runs) == 1
-    write_run(tmp_path, FakeRun("vllm", questions=4, date=1.7e9))
-    reading = read_runs([tmp_path], cache)
-    assert len(reading.runs) == 2
-    assert len(read) == 2
-    assert np.array_equal(reading.runs[0].header.date, 1.7e9) or reading.runs[1].header.date == 1.7e9
