@@ -65,7 +65,7 @@ SE.about = function (table) {
   const models = [...new Set(table.rows.map((row) => row.model).filter(Boolean))];
   const shots = table.settings["few-shot examples"];
   return [
-    `${table.questions === null ? "An unknown number of" : SE.count(table.questions)} questions`,
+    SE.questions(table),
     shots !== "default" && `${shots}-shot`,
     models.length === 1 && models[0],
     models.length > 1 && `${models.length} base models`,

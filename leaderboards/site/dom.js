@@ -50,6 +50,9 @@ SE.pText = function (p) {
 
 SE.count = (value) => (value === null || value === undefined ? "" : value.toLocaleString("en"));
 
+SE.questions = ({ questions }) => (questions === null ? "An unknown number of questions"
+  : `${SE.count(questions)} ${questions === 1 ? "question" : "questions"}`);
+
 /** A cost as people read it; blank where the run does not say. */
 SE.cost = function (value, unit) {
   if (value === null || value === undefined) return "";

@@ -17,7 +17,7 @@ SE.views.overview = function () {
       SE.h("table", { class: "overview" },
         SE.h("thead", {}, SE.h("tr", {}, SE.h("th", { scope: "col" }, "Method"), tables.map((table) =>
           SE.h("th", { scope: "col" }, SE.h("a", { href: SE.hash({ view: "ranking", t: table.id }) }, table.title),
-            SE.h("small", {}, `${SE.label(table, table.headline, table.k)} · ${SE.count(table.questions)} questions`))))),
+            SE.h("small", {}, `${SE.label(table, table.headline, table.k)} · ${SE.questions(table)}`))))),
         SE.h("tbody", {}, ids.map((id) => SE.h("tr", {}, SE.h("th", { scope: "row" }, SE.method({ id, name: names.get(id).full })),
           tables.map((table, column) => SE.overviewCell(cells.get(`${id} ${column}`)))))))),
     SE.h("p", { class: "muted legend" }, "A cell: the score, and the ranks that the questions leave open. The darker, the nearer to the best of its column. Tables apart are not to be compared with each other: their titles say what differs."),

@@ -29,7 +29,7 @@ SE.rankingColumns = function (table, family, k, reference) {
     { key: "interval", title: "95 % interval", plot: true, value: (index) => data.mean[index][k - 1] },
   ];
   if (reference !== null && table.compared) {
-    columns.push({ key: "delta", title: `vs ${table.rows[reference].name}`, numeric: true, wide: true,
+    columns.push({ key: "delta", title: `vs ${SE.clip(table.rows[reference].name, 24)}`, numeric: true, wide: true,
       value: (index) => data.mean[index][k - 1] - data.mean[reference][k - 1],
       cell: (index) => (index === reference ? "reference" : SE.signed(SE.minus(data.mean[index][k - 1], data.mean[reference][k - 1]))) });
   }

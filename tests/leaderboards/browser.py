@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,14 @@ def click(browser: Chrome, css: str) -> None:
     element = wait(browser, css)
     browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
     element.click()
+
+
+def until(expected: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something holds: the page draws itself again a moment after a click or a key."""
+    end = time.monotonic() + seconds
+    while not expected():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.02)
 
 
 def texts(browser: Chrome, css: str) -> list[str]:
