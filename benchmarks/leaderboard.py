@@ -1,8 +1,9 @@
 """How long a large leaderboard takes: 100 made-up runs of 1,319 questions with 8 candidates each.
 
     python benchmarks/leaderboard.py --work /tmp/board [--runs 100] [--questions 1319] [--candidates 8]
+        [--json benchmarks/results/leaderboard.json]
 
-Prints one JSON object: seconds, processor time and peak memory of the build (all its processes
+Prints one JSON object, and keeps it in a file where asked: seconds, processor time and peak memory of the build (all its processes
 together), the machine's load before it, the size of the largest file, and, where Chromium is
 installed, how long the page takes until it answers.
 """
@@ -10,6 +11,7 @@ installed, how long the page takes until it answers.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=1319)
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--arguments", default="", help="more arguments for the command, in one text")
+    parser.add_argument("--json", type=Path, help="also write the figures into this file")
     args = parser.parse_args()
     results = args.work / f"results-{args.runs}-{args.questions}-{args.candidates}"
     if not results.exists():
@@ -61,7 +64,7 @@ def main() -> None:
     out = args.work / "site"
     shutil.rmtree(out, ignore_errors=True)
     figures: dict[str, Any] = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{processor()}, {os.cpu_count()} cores",
         "runs": args.runs,
         "questions": args.questions,
         "candidates": args.candidates,
@@ -71,6 +74,18 @@ def main() -> None:
         **page(out),
     }
     print(json.dumps(figures, indent=2))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def processor() -> str:
+    """The processor's name as Linux knows it, else its kind."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def make_runs(results: Path, runs: int, questions: int, candidates: int) -> None:

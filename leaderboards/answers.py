@@ -155,7 +155,7 @@ class _Parts:
             packed = gzip.compress(body.encode("utf-8"), compresslevel=4, mtime=0)
             body = f'"{base64.b64encode(packed).decode("ascii")}"'
         else:
-            body = _quiet(body)
+            body = quiet(body)
         (self.folder / f"{name}.js").write_text(f'SE.part("{name}",{body});\n', encoding="utf-8")
         self.written.append({"name": name, "first": self.first, "count": len(self.pending)})
         self.pending, self.size = [], 0
@@ -165,8 +165,8 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _quiet(text: str) -> str:
-    """JSON that a script may hold whatever is in its texts."""
+def quiet(text: str) -> str:
+    """JSON that a script may hold: nothing in it can end the script element or open a comment."""
     for character in ("<", ">", "&", "\u2028", "\u2029"):
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

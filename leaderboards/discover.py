@@ -54,13 +54,26 @@ def _walk(path: Path) -> Iterable[Path]:
     if path.is_file():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    entered = {path.resolve()}
+    for folder, folders, names in os.walk(path, followlinks=True):
         ours = OUTPUT_MARK in names
-        folders[:] = sorted(name for name in folders if not (ours and name in OUTPUT_FOLDERS))
         here = Path(folder)
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not (ours and name in OUTPUT_FOLDERS) and _is_new((here / name).resolve(), entered)
+        ]
         for name in sorted(names):
             if name.endswith((".json", ".jsonl")) and name != OUTPUT_MARK:
                 yield here / name
+
+
+def _is_new(folder: Path, entered: set[Path]) -> bool:
+    """Linked folders are followed, but none is entered twice: links may go round in a circle."""
+    if folder in entered:
+        return False
+    entered.add(folder)
+    return True
 
 
 def _sort_in(file: Path, found: Found, named: bool) -> None:

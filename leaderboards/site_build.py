@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from sprint_eval.files import write_atomic
 from sprint_eval.leaderboards import scores as families
-from sprint_eval.leaderboards.answers import write_answers
+from sprint_eval.leaderboards.answers import quiet, write_answers
 from sprint_eval.leaderboards.board import Board, iso, rounded
 from sprint_eval.leaderboards.columns import columns_of
 from sprint_eval.leaderboards.cost import COSTS, costs_of
@@ -79,11 +79,8 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def script_json(value: Any) -> str:
-    """JSON that stands inside a script element: nothing in it can end the element or open a comment."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in ("<", ">", "&", "\u2028", "\u2029"):
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    """A value as JSON that stands inside a script element."""
+    return quiet(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def write_part(folder: Path, name: str, value: Any) -> None:

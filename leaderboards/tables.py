@@ -13,7 +13,7 @@ import numpy as np
 
 from sprint_eval.leaderboards.fields import clean
 from sprint_eval.leaderboards.methods import Method, method_of, unique_names
-from sprint_eval.leaderboards.records import PASS, Run, RunHeader
+from sprint_eval.leaderboards.records import PASS, Run
 
 _COUNT_WORDS = {
     "short": "{} candidates missing",
@@ -271,8 +271,3 @@ def _tell_apart(tables: list[Table]) -> None:
 
 def _clip(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def header_of(row: Row) -> RunHeader:
-    """The row's results file."""
-    return row.run.header

@@ -1,14 +1,16 @@
-"""Runs of tasks that know nothing of candidates, and what a reader does with their metrics."""
+"""Samples are streamed; runs of tasks that know nothing of candidates are read for what they say."""
 
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
-from synthetic import sha
+from synthetic import FakeRun, sha, write_run
 
 from sprint_eval.leaderboards.board import make_board
+from sprint_eval.leaderboards.reader import read_runs
 
 
 def foreign(
@@ -97,3 +99,19 @@ def test_the_lowest_is_best_where_the_task_says_so(tmp_path: Path) -> None:
     standing = make_board([tmp_path]).standings[0]
     assert [row.name for row in standing.rows] == ["hf greedy (two)", "hf greedy (one)"]
     assert verdict(standing).startswith("hf greedy (two) is ahead of all others at exact_match (−1.000 over")
+
+
+def test_texts_are_not_kept_while_samples_are_read(tmp_path: Path) -> None:
+    """Samples may take gigabytes: what reading holds at once is a row's, not the file's."""
+    run = FakeRun(questions=400, n=4)
+    write_run(tmp_path, run, {(question, k): "x" * 20_000 for question in range(400) for k in range(4)})
+    size = sum(path.stat().st_size for path in tmp_path.glob("samples_*"))
+    tracemalloc.start()
+    try:
+        reading = read_runs([tmp_path])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(reading.runs) == 1
+    assert size > 30e6
+    assert peak < size / 8
