@@ -34,7 +34,7 @@ def columns_of(standing: Standing, intervals: bool = True) -> list[Column]:
     ]
     if len({letters for letters in standing.letters if letters}) > 0 and len(rows) > 1:
         columns.append(Column("Group", lambda index: standing.letters[index], numeric=False))
-    for name in (standing.headline, families.MAJORITY):
+    for name in (standing.headline, *families.CHOSEN):
         family = standing.families.get(name)
         if family is None:
             continue
@@ -63,7 +63,7 @@ def rank_text(standing: Standing, index: int) -> str:
 
 def _shown_ks(name: str, family: Family, k: int) -> list[int]:
     """Every k up to the table's, or 1, 2, 4, 8, … and the last where they are many; votes at the last."""
-    if name == families.MAJORITY:
+    if name in families.CHOSEN:
         return [k] if k > 2 and not np.isnan(family.mean[:, k - 1]).all() else []
     if k <= MAX_SCORES:
         return list(range(1, k + 1))

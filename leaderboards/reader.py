@@ -132,8 +132,10 @@ def _unsampled(header: RunHeader) -> list[Run]:
     """A run whose samples were not logged: its aggregate figures are all there is."""
     runs: dict[tuple[str, str], Run] = {}
     for metric, filter_name in header.metrics:
-        score = PASS if metric.startswith(("pass@", "maj@")) else metric
-        if score == PASS and ("pass@1", filter_name) not in header.metrics:
+        ours = ("pass@1", filter_name) in header.metrics
+        names = ("pass@", "maj@", "wmaj@", "best@") if ours else ("pass@", "maj@")
+        score = PASS if metric.startswith(names) else metric
+        if score == PASS and not ours:
             continue
         runs.setdefault((score, filter_name), Run(header, score, filter_name, None))
     return list(runs.values())

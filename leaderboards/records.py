@@ -83,6 +83,8 @@ class Sampled:
         correct: ``[n, N]`` 0/1 of each candidate; empty ``[n, 0]`` for other metrics.
         majority: ``[n, N]`` 0/1 of the vote among the first k candidates, ``None`` where unknown.
         values: ``[n]`` the metric's value, for metrics other than :data:`PASS`.
+        choices: the same as ``majority`` for other ways to choose one answer of the first k, by name
+            (``"wmaj"``, ``"best"``): those that every row of the file has.
         counts: how many candidates were truncated, gave no answer, repeated a text, and so on.
         tokens: generated tokens of all candidates, ``None`` where any is unknown.
     """
@@ -98,6 +100,7 @@ class Sampled:
     values: Floats | None
     counts: dict[str, int] = field(default_factory=dict)
     tokens: int | None = None
+    choices: dict[str, Bits] = field(default_factory=dict)
 
     @property
     def candidates(self) -> int:

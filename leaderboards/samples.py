@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -17,12 +17,21 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sprint_eval.errors import DataError
-from sprint_eval.leaderboards.fields import clean, count_or_none, items, mapping, number, text_or_none
+from sprint_eval.leaderboards.fields import (
+    clean,
+    count_or_none,
+    items,
+    mapping,
+    number,
+    number_or_none,
+    text_or_none,
+)
 from sprint_eval.leaderboards.records import PASS, Sampled
-from sprint_eval.passk import majority_vote
+from sprint_eval.passk import best_scored, majority_vote
 
 MAX_LINE = 256 * 2**20
 MAX_CANDIDATES = 4096
+CHOICES = ("wmaj", "best")  # by the weighted vote, and by a scorer; not every method has them
 COUNTS = ("truncated", "no_answer", "timed_out", "failed", "repeated", "short", "extra")
 
 
@@ -35,6 +44,7 @@ class _Builder:
     lengths: list[int] = field(default_factory=list)
     correct: list[bytes] = field(default_factory=list)
     majority: list[bytes | None] = field(default_factory=list)
+    choices: list[dict[str, bytes]] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     tokens: int | None = 0
@@ -161,6 +171,7 @@ def _take(
 class _Taken:
     correct: bytes
     majority: bytes | None
+    choices: dict[str, bytes]
     counts: Counter[str]
     tokens: int | None
 
@@ -179,6 +190,7 @@ def _candidates(row: dict[str, Any], candidates: list[Any], repeats: int) -> _Ta
     correct = bytearray()
     answers: list[str | None] = []
     weights: list[float | None] = []
+    scores: list[float | None] = []
     tokens: int | None = 0
     for index, candidate in enumerate(candidates):
         fields = mapping(candidate, f"candidates[{index}]")
@@ -189,12 +201,20 @@ def _candidates(row: dict[str, Any], candidates: list[Any], repeats: int) -> _Ta
         answers.append(text_or_none(fields.get("extracted"), "extracted"))
         weight = fields.get("weight")
         weights.append(None if weight is None else max(0.0, number(weight, "weight")))
+        scores.append(number_or_none(fields.get("score"), "score"))
         spent = count_or_none(fields.get("tokens"), "tokens")
         tokens = None if tokens is None or spent is None else tokens + spent
         _count(counts, fields, answers[-1])
     texts = candidate_texts(row)[: len(correct)]
     counts["repeated"] = len(texts) - len(set(texts))
-    return _Taken(bytes(correct), _majority(row, bytes(correct), answers, weights), counts, tokens)
+    right = bytes(correct)
+    majority = _chosen(row, "maj", right, lambda k: majority_vote(answers[:k]))
+    choices = {}
+    if None not in weights:
+        choices["wmaj"] = _chosen(row, "wmaj", right, lambda k: majority_vote(answers[:k], weights[:k]))
+    if None not in scores:
+        choices["best"] = _chosen(row, "best", right, lambda k: best_scored(scores[:k]))
+    return _Taken(right, majority, choices, counts, tokens)
 
 
 def _count(counts: Counter[str], fields: dict[str, Any], answer: str | None) -> None:
@@ -209,23 +229,19 @@ def _count(counts: Counter[str], fields: dict[str, Any], answer: str | None) -> 
         counts["failed"] += 1
 
 
-def _majority(
-    row: dict[str, Any], correct: bytes, answers: list[str | None], weights: list[float | None]
-) -> bytes:
-    """0/1 of the vote among the first k: the task's own verdict where it says one, else voted again."""
-    stated = [row.get(f"maj@{k}") for k in range(1, len(correct) + 1)]
+def _chosen(row: dict[str, Any], name: str, correct: bytes, choose: Callable[[int], int | None]) -> bytes:
+    """0/1 of the answer chosen of the first k: the task's own verdict where it says one, else made again."""
+    stated = [row.get(f"{name}@{k}") for k in range(1, len(correct) + 1)]
     if all(isinstance(value, (bool, int, float)) and value in (0, 1) for value in stated):
         return bytes(int(value) for value in stated if value is not None)
-    votes = bytearray()
-    for k in range(1, len(correct) + 1):
-        winner = majority_vote(answers[:k], weights[:k])
-        votes.append(0 if winner is None else correct[winner])
-    return bytes(votes)
+    chosen = [choose(k) for k in range(1, len(correct) + 1)]
+    return bytes(0 if index is None else correct[index] for index in chosen)
 
 
 def _add(builder: _Builder, taken: _Taken) -> None:
     builder.correct.append(taken.correct)
     builder.majority.append(taken.majority)
+    builder.choices.append(taken.choices)
     builder.counts.update(taken.counts)
     builder.tokens = None if builder.tokens is None or taken.tokens is None else builder.tokens + taken.tokens
 
@@ -249,6 +265,11 @@ def _finish(path: Path, key: tuple[str, str], builder: _Builder, repeats: int) -
         values=np.array(builder.values, dtype=np.float64) if plain else None,
         counts={name: builder.counts[name] for name in COUNTS if builder.counts[name]},
         tokens=None if plain else builder.tokens,
+        choices={
+            name: _matrix([row[name] for row in builder.choices], width, fill_last=True)
+            for name in CHOICES
+            if builder.choices and all(name in row for row in builder.choices)
+        },
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,19 @@ Scores = npt.NDArray[np.float32]  # [methods, questions, k]; NaN where a method 
 FIRST = "pass"  # any of the first k
 UNBIASED = "unbiased"  # Chen et al. 2021, for exchangeable candidates
 MAJORITY = "maj"
+WEIGHTED = "wmaj"  # each vote by its candidate's weight
+BEST = "best"  # the first of a scorer that sees no gold
 VALUE = "value"  # a metric of another task, one value a question
-NAMES = {FIRST: "pass@{}", UNBIASED: "pass@{} (unbiased)", MAJORITY: "maj@{}", VALUE: "{}"}
+NAMES = {
+    FIRST: "pass@{}",
+    UNBIASED: "pass@{} (unbiased)",
+    MAJORITY: "maj@{}",
+    WEIGHTED: "wmaj@{}",
+    BEST: "best@{}",
+    VALUE: "{}",
+}
+CHOSEN = (MAJORITY, WEIGHTED, BEST)  # one answer of k is chosen, without the oracle
+OPTIONAL = (WEIGHTED, BEST)  # families of a table where any of its methods has them
 
 
 def score_table(table: Table) -> dict[str, Scores]:
@@ -33,7 +45,8 @@ def score_table(table: Table) -> dict[str, Scores]:
         return {VALUE: np.stack(values)[:, :, None].astype(np.float32)}
     depth = max(table.k, max(row.candidates for row in table.rows))
     shape = (len(table.rows), len(table.keys), depth)
-    families = {name: np.full(shape, np.nan, dtype=np.float32) for name in (FIRST, UNBIASED, MAJORITY)}
+    wanted = (FIRST, UNBIASED, *CHOSEN)
+    families = {name: np.full(shape, np.nan, dtype=np.float32) for name in wanted}
     for index, row in enumerate(table.rows):
         sampled = row.run.sampled
         if sampled is None or row.order is None:
@@ -43,7 +56,14 @@ def score_table(table: Table) -> dict[str, Scores]:
         _fill(families[UNBIASED][index], unbiased(correct), row.deterministic)
         if sampled.majority is not None:
             _fill(families[MAJORITY][index], sampled.majority[row.order], row.deterministic)
-    return families
+        for name, chosen in sampled.choices.items():
+            _fill(families[name][index], chosen[row.order], row.deterministic)
+    return {name: values for name, values in families.items() if stands(name, values)}
+
+
+def stands(name: str, values: npt.NDArray[np.floating[Any]]) -> bool:
+    """Whether a table has a family: optional ones where any of its methods says something."""
+    return name not in OPTIONAL or not bool(np.isnan(values).all())
 
 
 def unbiased(correct: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:

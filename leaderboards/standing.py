@@ -164,16 +164,16 @@ def _stated(table: Table) -> Standing:
     shape = (len(table.rows), depth)
     found: dict[str, Array] = {}
     names = (
-        [families.FIRST, families.UNBIASED, families.MAJORITY]
+        [families.FIRST, families.UNBIASED, *families.CHOSEN]
         if table.score == "pass@k"
         else [families.VALUE]
     )
-    patterns = {families.FIRST: "pass@{}", families.UNBIASED: "pass@{}_unbiased", families.MAJORITY: "maj@{}"}
+    patterns = families.NAMES | {families.UNBIASED: "pass@{}_unbiased"}
     for name in names:
         found[name] = np.full(shape, np.nan)
         for index, row in enumerate(table.rows):
             for k in range(1, depth + 1):
-                metric = patterns[name].format(k) if name in patterns else table.score
+                metric = table.score if name == families.VALUE else patterns[name].format(k)
                 value = row.run.header.metrics.get((metric, table.filter))
                 found[name][index, k - 1] = np.nan if value is None else value
     headline = names[0]
@@ -183,7 +183,11 @@ def _stated(table: Table) -> Standing:
     return Standing(
         table,
         headline,
-        {name: Family(values[order], blank, blank) for name, values in found.items()},
+        {
+            name: Family(values[order], blank, blank)
+            for name, values in found.items()
+            if families.stands(name, values)
+        },
         rank_low=[None] * len(order),
         rank_high=[None] * len(order),
         letters=[""] * len(order),

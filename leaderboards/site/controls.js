@@ -22,7 +22,7 @@ SE.scorePicker = function (table, state) {
   const names = Object.keys(table.families);
   const depth = table.families[family].mean[0].length;
   const k = SE.k(table, family, state);
-  const words = { pass: "Pass@k", unbiased: "Unbiased", maj: "Majority", value: table.score };
+  const words = { pass: "Pass@k", unbiased: "Unbiased", maj: "Majority", wmaj: "Weighted vote", best: "Best by score", value: table.score };
   return [
     names.length > 1 && SE.segments("Score", names.map((name) => [name, words[name]]), family, (score) => SE.go({ score })),
     SE.kPicker(depth, k),

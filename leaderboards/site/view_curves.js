@@ -6,7 +6,7 @@ SE.views.curves = function (table, state) {
   const rows = SE.picked(table, state);
   const names = Object.keys(table.families).filter((name) => name !== "value");
   const controls = SE.h("div", { class: "controls" },
-    names.length > 1 && SE.segments("Score", names.map((name) => [name, { pass: "Pass@k", unbiased: "Unbiased", maj: "Majority" }[name]]),
+    names.length > 1 && SE.segments("Score", names.map((name) => [name, { pass: "Pass@k", unbiased: "Unbiased", maj: "Majority", wmaj: "Weighted vote", best: "Best by score" }[name]]),
       family, (score) => SE.go({ score })),
     SE.search(state), SE.methodPicker(table, state));
   if (family === "value") {
