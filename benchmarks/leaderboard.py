@@ -3,9 +3,9 @@
     python benchmarks/leaderboard.py --work /tmp/board [--runs 100] [--questions 1319] [--candidates 8]
         [--json benchmarks/results/leaderboard.json]
 
-Prints one JSON object, and keeps it in a file where asked: seconds, processor time and peak memory of the build (all its processes
-together), the machine's load before it, the size of the largest file, and, where Chromium is
-installed, how long the page takes until it answers.
+Prints one JSON object, and keeps it in a file where asked: seconds, processor time and peak memory of
+the build (all its processes together), the machine's load before it, the size of the largest file,
+and, where Chromium is installed, how long the page takes until it answers.
 """
 
 from __future__ import annotations
