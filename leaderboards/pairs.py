@@ -48,10 +48,11 @@ def compare(name: str, k: int, values: Scores, boot: npt.NDArray[np.float32], re
     wide = values.astype(np.float64)
     mean = wide.mean(axis=1)
     spread = _difference_deviation(wide)
-    low, high = _difference_intervals(boot)
     only = None
     present = wide[~np.isnan(wide)]
-    if np.isin(present, (0.0, 1.0)).all():
+    binary = bool(np.isin(present, (0.0, 1.0)).all())
+    low, high = _difference_intervals(boot, questions if binary else None)
+    if binary:
         solved = np.where(np.isnan(wide), 0.0, wide)
         only = np.rint(solved @ (1.0 - solved).T).astype(np.int64)
         p = statistics.mcnemar_exact(only, only.T)
@@ -70,7 +71,7 @@ def compare(name: str, k: int, values: Scores, boot: npt.NDArray[np.float32], re
         high,
         p,
         holm=_holm_where(p, upper),
-        detectable=statistics.detectable_difference(spread, questions, binary=only is not None),
+        detectable=statistics.detectable_difference(spread, questions, binary=binary),
         only=only,
     )
     if reference is not None:
@@ -89,13 +90,21 @@ def _difference_deviation(values: Array) -> Array:
     return np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 0.0))
 
 
-def _difference_intervals(boot: npt.NDArray[np.float32]) -> tuple[Array, Array]:
+def _difference_intervals(boot: npt.NDArray[np.float32], questions: int | None) -> tuple[Array, Array]:
+    """Intervals of all differences of ``[methods, draws]``; with ``questions``, of 0/1 outcomes."""
     methods = len(boot)
+    absent = np.isnan(boot[:, 0])
+    if questions is not None:
+        totals = np.rint(np.where(absent[:, None], 0.0, boot) * questions).astype(np.int64)
     low, high = np.zeros((methods, methods)), np.zeros((methods, methods))
     for index in range(methods - 1):
-        found = statistics.percentile_interval(boot[index] - boot[index + 1 :])
+        if questions is not None:
+            found = statistics.counted_interval(totals[index] - totals[index + 1 :], questions)
+        else:
+            found = statistics.percentile_interval(boot[index] - boot[index + 1 :])
         low[index, index + 1 :], high[index, index + 1 :] = found
         low[index + 1 :, index], high[index + 1 :, index] = -found[1], -found[0]
+    low[absent, :] = low[:, absent] = high[absent, :] = high[:, absent] = np.nan
     return low, high
 
 

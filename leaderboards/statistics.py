@@ -79,6 +79,26 @@ def _between(ordered: Floats, place: float) -> Array:
     return lower + (upper - lower) * (place - below)
 
 
+def counted_interval(totals: npt.NDArray[np.int64], questions: int) -> tuple[Array, Array]:
+    """:func:`percentile_interval` of ``totals / questions`` for whole-numbered ``[columns, draws]``.
+
+    Counting how often each total occurs takes a third of the time that partitioning the draws does.
+    """
+    columns, draws = totals.shape
+    least = int(totals.min())
+    span = int(totals.max()) - least + 1
+    places = totals - least + span * np.arange(columns)[:, None]
+    counts = np.bincount(places.ravel(), minlength=columns * span).reshape(columns, span)
+    reached = counts.cumsum(axis=1)
+
+    def at(place: float) -> Array:
+        below = math.floor(place)
+        lower, upper = ((reached <= rank).sum(axis=1) for rank in (below, math.ceil(place)))
+        return np.asarray(least + lower + (upper - lower) * (place - below), dtype=np.float64) / questions
+
+    return at(LEVEL / 2 * (draws - 1)), at((1 - LEVEL / 2) * (draws - 1))
+
+
 @lru_cache(maxsize=1024)
 def exact_interval(successes: int, questions: int) -> tuple[float, float]:
     """Clopper and Pearson's 95 % interval of a proportion.

@@ -136,6 +136,15 @@ def test_interval_is_the_quantile_of_the_draws() -> None:
     assert high == pytest.approx(np.quantile(draws.astype(float), 0.975, axis=1), abs=1e-6)
 
 
+@pytest.mark.parametrize("draws", [1, 2, 40, 41, 1001])
+def test_interval_of_counts_is_the_quantile_of_the_draws(draws: int) -> None:
+    totals = np.random.default_rng(6).integers(-9, 12, size=(5, draws))
+    totals[4] = 3
+    low, high = s.counted_interval(totals, 30)
+    assert low == pytest.approx(np.quantile(totals / 30, 0.025, axis=1))
+    assert high == pytest.approx(np.quantile(totals / 30, 0.975, axis=1))
+
+
 def test_interval_agrees_with_scipy() -> None:
     from scipy.stats import bootstrap
 
