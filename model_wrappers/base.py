@@ -272,7 +272,7 @@ class HeadSetLM(HFLM, abc.ABC):
             wanted.append([])
             for k, variant in enumerate(chosen):
                 seed = (self._draw_seed, question.prompt, k)
-                request = settings.request(prompt, variant.heads, index, *seed)
+                request = settings.request(prompt, variant.heads, index, *seed, draw_seed=self._draw_seed)
                 unique.setdefault(request, len(unique))
                 wanted[-1].append((variant, request))
         hidden = disable_tqdm or self.rank != 0

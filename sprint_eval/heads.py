@@ -1,14 +1,15 @@
 """Heads, sets of heads pruned together, and pools of such sets, with their text forms.
 
-======================  =======================================================
-``L15H0``               one head: layer 15, query head 0 (both counted from 0)
-``L15H0+L15H3``         a head set: heads pruned together
-``base``                the empty head set: nothing is pruned
-``L15H0/L3H1+L3H2``     a pool: an ordered list of head sets
-``5/10/15:*``           every head of layers 5, 10 and 15, one head set a head
-``0-3:0-1``             heads 0 and 1 of layers 0 to 3
-``*:*``                 every head of the model
-======================  =======================================================
+=======================  =======================================================
+``L15H0``                one head: layer 15, query head 0 (both counted from 0)
+``L15H0+L15H3``          a head set: heads pruned together
+``base``                 the empty head set: nothing is pruned
+``L15H0/L3H1+L3H2``      a pool: an ordered list of head sets
+``5/10/15:*``            every head of layers 5, 10 and 15, one head set a head
+``0-3:0-1``              heads 0 and 1 of layers 0 to 3
+``*:*``                  every head of the model
+``base~T0.6K40P0.95D1``  in a pool, a sampled answer: see :mod:`sprint_eval.draws`
+=======================  =======================================================
 
 In Python, in files and on our own command line a comma may stand for ``/``; in ``model_args``
 only ``/`` works, since lm-eval splits those at commas.
@@ -189,6 +190,15 @@ class HeadPool(Sequence[HeadSet]):
             layout.check(head_set)
 
     @classmethod
+    def from_names(cls, names: Iterable[str]) -> HeadPool:
+        """The pool whose :meth:`names` these are.
+
+        Raises:
+            HeadError: one of them cannot be read, or stands there twice.
+        """
+        return cls(tuple(map(parse_entry, names)))
+
+    @classmethod
     def single_heads(cls, layout: HeadLayout, layers: Iterable[int] | None = None) -> HeadPool:
         """One head set a head, for the given layers or for all."""
         wanted = set(range(layout.num_layers) if layers is None else layers)
@@ -215,7 +225,7 @@ class HeadPool(Sequence[HeadSet]):
             elif _RANGE.fullmatch(token) or token == "*":
                 pending.append(token)
             elif token and not pending:
-                sets.append(HeadSet.parse(token))
+                sets.append(parse_entry(token))
             else:
                 raise HeadError(f"cannot read {token!r} in the pool {text!r}; {_POOL_HELP}")
         if pending:
@@ -223,6 +233,17 @@ class HeadPool(Sequence[HeadSet]):
         pool = cls(tuple(sets))
         pool.check(layout)
         return pool
+
+
+def parse_entry(text: str) -> HeadSet:
+    """Read an entry of a pool: a head set, or a draw.
+
+    Raises:
+        HeadError: the text is of neither form.
+    """
+    from sprint_eval.draws import Draw, is_draw
+
+    return Draw.parse(text) if is_draw(text) else HeadSet.parse(text)
 
 
 def _expand(layers: str, heads: str, layout: HeadLayout) -> Iterator[HeadSet]:

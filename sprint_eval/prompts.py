@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from sprint_eval.draws import Draw
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.sampling import stable_seed
 from sprint_eval.errors import ArgumentError, did_you_mean
@@ -69,9 +70,25 @@ class GenerationSettings:
             _sampling(gen_kwargs, defaults),
         )
 
-    def request(self, prompt: tuple[int, ...], heads: HeadSet, group: Any, *seed: object) -> Request:
-        """A request under these settings; the parts of ``seed`` decide its draws."""
+    def request(
+        self, prompt: tuple[int, ...], heads: HeadSet, group: Any, *seed: object, draw_seed: int = 0
+    ) -> Request:
+        """A request under these settings; the parts of ``seed`` decide what a task that samples gets.
+
+        A :class:`~sprint_eval.draws.Draw` brings its own settings: its answer depends on them, its
+        number, the prompt and ``draw_seed`` alone, not on where it stands among the candidates.
+        """
         sampling = self.sampling
+        if isinstance(heads, Draw):
+            sampling = replace(
+                sampling,
+                do_sample=True,
+                temperature=heads.temperature,
+                top_k=heads.top_k,
+                top_p=heads.top_p,
+                seed=stable_seed("draw", draw_seed, heads.number, *prompt),
+            )
+            return Request(prompt, HeadSet(), self.max_new_tokens, self.stop, sampling, group)
         if sampling.do_sample:
             sampling = replace(sampling, seed=stable_seed(*seed))
         return Request(prompt, heads, self.max_new_tokens, self.stop, sampling, group)

@@ -11,7 +11,7 @@ from sprint_eval.analysis.impact import ALL, NO_PRUNE, Complete, Impact
 from sprint_eval.analysis.outputs import KINDS
 from sprint_eval.analysis.statistics import Gain
 from sprint_eval.analysis.tables import Table, Value
-from sprint_eval.heads import HeadSet
+from sprint_eval.heads import parse_entry
 
 _FEWEST = 30  # questions; an interval from fewer would be too narrow
 
@@ -141,7 +141,7 @@ def shared_table(found: Sequence[tuple[str, Sequence[HeadTest]]], threshold: flo
     """Loss of every head that is catastrophic on some task, on each of the tasks that measured it."""
     losses = [{test.heads: -test.difference for test in tests} for _, tests in found]
     lost = {heads for mine in losses for heads, loss in mine.items() if loss > threshold}
-    ordered = sorted(lost, key=lambda heads: (-_on(heads, losses, threshold), HeadSet.parse(heads).heads))
+    ordered = sorted(lost, key=lambda heads: (-_on(heads, losses, threshold), parse_entry(heads).heads))
     rows: list[list[Value]] = []
     for heads in ordered:
         values: Iterable[float | None] = [mine.get(heads) for mine in losses]

@@ -138,13 +138,13 @@ def _prune(args: argparse.Namespace) -> int:
 
 def _select(args: argparse.Namespace) -> int:
     from sprint_eval.errors import ArgumentError
-    from sprint_eval.heads import HeadPool, HeadSet
+    from sprint_eval.heads import HeadPool
     from sprint_eval.outcomes.merge import select_store
     from sprint_eval.outcomes.summary import summary_lines
 
     if args.dry_run:
         raise ArgumentError("--dry-run goes with pruning in place; a copy by --out leaves the store alone")
-    pool = HeadPool(tuple(map(HeadSet.parse, args.pool.replace(",", "/").split("/")))) if args.pool else None
+    pool = HeadPool.from_names(args.pool.replace(",", "/").split("/")) if args.pool else None
     outcomes = select_store(args.store, args.out, pool=pool, limit=args.limit)
     print("\n".join(summary_lines(args.out, outcomes)))
     return 0

@@ -31,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--layers", help="all heads of these layers, e.g. 5/10 or 5,10 (default: all layers)")
     which.add_argument("--pool", help="head sets, e.g. '5/10:*' or 'L5H0/L5H1+L6H2'")
+    add("--draws", type=int, default=0, metavar="D", help="add D sampled answers of the base to the pool")
+    add("--temperature", type=float, default=0.6, help="of the draws (default: 0.6)")
+    add("--top-k", type=int, default=40, metavar="K", help="of the draws (default: 40)")
+    add("--top-p", type=float, default=0.95, metavar="P", help="of the draws (default: 0.95)")
     add("--limit", type=int, metavar="K", help="the first K questions of the split (default: all)")
     add("--split", default="train", choices=("train", "test"), help="questions to sweep (default: train)")
     add("--metadata", default="", help="the task's metadata: key=value,… or a JSON object")
@@ -65,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         layers=args.layers,
         pool=args.pool,
+        draws=args.draws,
+        temperature=args.temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
         limit=args.limit,
         split=args.split,
         metadata=key_values("--metadata", args.metadata),

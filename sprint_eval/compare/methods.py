@@ -17,7 +17,7 @@ NAMES = {
     "best": "the head that is best in training",
     "nearest": "the router's N nearest heads: the paper's method",
     "coverage": "the router's heads by marginal gain",
-    "mixed": "the same, with the base and head sets among the candidates",
+    "mixed": "the same, with the base, head sets and draws among the candidates",
     "oracle": "every head of the pool: what a perfect selection would reach",
 }
 # The paper's figure 4, and the baselines that it leaves out; 'mixed' where Z has more than heads.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import sprint_eval
 from sprint_eval.architectures import attention_layout
+from sprint_eval.draws import Draw
 from sprint_eval.errors import DataError, MismatchError
 from sprint_eval.export.adapters import AdapterPlan, adapter_name, null_adapter, plan_adapters
 from sprint_eval.export.ranks import vllm_rank
@@ -83,6 +84,7 @@ def export_heads(
         MismatchError: the folder holds adapters of another model, dtype or padding.
         DataError: the disk has no room, or the folder cannot be written.
     """
+    pool = [heads for heads in pool if not isinstance(heads, Draw)]  # the base decodes draws as it is
     plans = plan_adapters(model, [heads for heads in pool if not heads.is_base], pad)
     facts = _facts(model, pad)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sprint_eval.errors import ArgumentError, StoreError
-from sprint_eval.heads import BASE, HeadSet
+from sprint_eval.heads import HeadSet
 from sprint_eval.outcomes.cells import BASE_COLUMN, Cell
 from sprint_eval.outcomes.merge import each_cell
 from sprint_eval.outcomes.reader import Outcomes
@@ -65,7 +65,7 @@ def export_outcomes(outcomes: Outcomes, path: str | Path) -> int:
 
 def export_rows(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
     """The table's rows: question by question, the base first."""
-    sets = [HeadSet.parse(name) for name in outcomes.manifest.pool]
+    sets = list(outcomes.manifest.head_pool)
     for cell in each_cell(outcomes):
         heads = HeadSet() if cell.column == BASE_COLUMN else sets[cell.column]
         yield _row(outcomes, cell, heads)
@@ -80,7 +80,7 @@ def _row(outcomes: Outcomes, cell: Cell, heads: HeadSet) -> dict[str, Any]:
         "question_key": question.key,
         "subject": question.subject,
         "question": question.question,
-        "heads": str(heads) if heads else BASE,
+        "heads": str(heads),
         "layer": single.layer if single else None,
         "head": single.head if single else None,
         "correct": cell.correct,

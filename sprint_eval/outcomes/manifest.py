@@ -12,7 +12,7 @@ from typing import Any
 
 from sprint_eval.errors import DataError, HeadError, MismatchError, StoreError
 from sprint_eval.files import read_json, write_json
-from sprint_eval.heads import HeadPool, HeadSet
+from sprint_eval.heads import HeadPool
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -122,7 +122,7 @@ class Manifest:
     @cached_property
     def head_pool(self) -> HeadPool:
         """The columns as head sets."""
-        return HeadPool(tuple(HeadSet.parse(text) for text in self.pool))
+        return HeadPool.from_names(self.pool)
 
     def with_questions(self, questions: Sequence[StoredQuestion]) -> Manifest:
         """The same manifest for these rows."""

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from sprint_eval.errors import DataError, HeadError, MismatchError
 from sprint_eval.files import read_json, write_atomic, write_json
-from sprint_eval.heads import HeadPool, HeadSet
+from sprint_eval.heads import HeadPool
 from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST
 from sprint_eval.routing.coverage import CoverageRule
 from sprint_eval.routing.embedder import Embedder
@@ -135,7 +135,7 @@ def _read_arrays(folder: Path, description: dict[str, Any]) -> dict[str, np.ndar
 
 
 def _rebuild(description: dict[str, Any], arrays: dict[str, np.ndarray], embedder: Embedder | None) -> Router:
-    pool = HeadPool(tuple(HeadSet.parse(name) for name in description["pool"]))
+    pool = HeadPool.from_names(description["pool"])
     rules: dict[str, SelectionRule] = {}
     for name, settings in description["rules"].items():
         own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(f"{name}.")}

@@ -9,7 +9,7 @@ import numpy as np
 
 from sprint_eval.backends import Backend
 from sprint_eval.engine.request import Request
-from sprint_eval.heads import BASE, HeadSet
+from sprint_eval.heads import BASE, HeadSet, parse_entry
 from sprint_eval.outcomes.cells import Cell
 from sprint_eval.sweep.fill import make_cell
 from sprint_eval.sweep.prepare import Prepared
@@ -88,7 +88,7 @@ def _spread(prepared: Prepared) -> list[HeadSet]:
     pool = [text for text in prepared.manifest.pool if text != BASE]
     count = min(_HEAD_SETS, len(pool))
     chosen = np.unique(np.linspace(0, max(len(pool) - 1, 0), count).astype(int)).tolist()
-    return [HeadSet()] + [HeadSet.parse(pool[j]) for j in chosen]
+    return [HeadSet()] + [parse_entry(pool[j]) for j in chosen]
 
 
 def _decode(prepared: Prepared, backend: Backend, rows: list[int], sets: list[HeadSet]) -> list[Cell]:

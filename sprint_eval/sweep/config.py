@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sprint_eval.draws import with_draws
 from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadLayout, HeadPool
 from sprint_eval.outcomes.shard import Process
@@ -25,6 +26,8 @@ class SweepConfig:
         out: the store's folder.
         layers: layers all of whose heads make the pool, e.g. ``"5/10"``; or
         pool: the pool's text form, e.g. ``"5/10:*"``. Neither: every head of the model.
+        draws: sampled answers of the base that join the pool, for the router's rule ``mixed``;
+            temperature, top_k, top_p: how they are sampled.
         limit: number of questions, the task's first; ``None`` for all.
         split: the task's split whose questions are swept.
         metadata: the task's metadata, e.g. ``{"data_dir": ...}``.
@@ -43,6 +46,10 @@ class SweepConfig:
     out: str
     layers: str | None = None
     pool: str | None = None
+    draws: int = 0
+    temperature: float = 0.6
+    top_k: int = 40
+    top_p: float = 0.95
     limit: int | None = None
     split: str = "train"
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -63,19 +70,21 @@ class SweepConfig:
             raise ArgumentError("--layers and --pool both name the pool; give one of them")
         if self.limit is not None and self.limit < 1:
             raise ArgumentError(f"--limit {self.limit}: expected at least 1 question")
+        if self.draws < 0:
+            raise ArgumentError(f"--draws {self.draws}: expected 0 or more")
         if self.cells_at_once < 1:
             raise ArgumentError(f"cells_at_once = {self.cells_at_once}: expected 1 or more")
 
     def head_pool(self, layout: HeadLayout) -> HeadPool:
-        """The pool for a model of this layout.
+        """The pool for a model of this layout, the draws last.
 
         Raises:
-            HeadError: it cannot be read, or names a head that the model lacks.
+            HeadError: it cannot be read, names a head that the model lacks, or has draws that cannot
+                be sampled.
         """
-        if self.pool is not None:
-            return HeadPool.parse(self.pool, layout)
         layers = (self.layers or "*").strip().replace(",", "/").strip("/")
-        return HeadPool.parse(f"{layers}:*", layout)
+        pool = HeadPool.parse(self.pool if self.pool is not None else f"{layers}:*", layout)
+        return with_draws(pool, self.draws, self.temperature, self.top_k, self.top_p)
 
 
 def this_process(environment: Mapping[str, str] | None = None) -> Process:

@@ -111,7 +111,7 @@ def _settings(config: SweepConfig, instances: list[Any], lm: Any) -> GenerationS
     if settings.sampling.do_sample:
         raise ArgumentError(
             f"task {config.task} samples (do_sample), an outcome matrix is greedy; "
-            "add --gen-kwargs do_sample=False"
+            "add --gen-kwargs do_sample=False (and --draws for sampled answers beside the greedy ones)"
         )
     return settings
 

@@ -10,6 +10,7 @@ from lm_eval.models.huggingface import HFLM
 from sprint_eval.architectures import architecture_of, head_layout_of_config
 from sprint_eval.backends.served import ServedModel
 from sprint_eval.backends.serving import Serving
+from sprint_eval.draws import Draw
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError, DataError
 from sprint_eval.models import resolve_model_path
@@ -53,7 +54,7 @@ def load_served(config: SweepConfig) -> LoadedModel:
     layout = head_layout_of_config(lm.config)
     pool = config.head_pool(layout)
     if serving.adapters is not None:
-        serving.adapters.check(pool)
+        serving.adapters.check([heads for heads in pool if not isinstance(heads, Draw)])
     settings = DecodingSettings.from_model(lm.model, lm.tokenizer, lm.think_end_token)
     backend = serving.backend(path, lm.tokenizer, settings)
     dtype = _dtype(config, serving, backend, lm.config)

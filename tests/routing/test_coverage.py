@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from sprint_eval.routing import RouterConfig, cover_order, train_router
+from sprint_eval.draws import Draw
+from sprint_eval.heads import HeadPool
+from sprint_eval.routing import Router, RouterConfig, cover_order, fixed_cover, train_router
 from sprint_eval.routing.coverage import (
     greedy_by_gain,
     mean_pass,
@@ -98,6 +100,23 @@ def test_mixed_takes_the_base_where_it_is_best(make_outcomes, embedder, random_z
     assert all((name == "base") == (i % 4 == 0) for i, name in enumerate(first))
     with pytest.raises(Exception, match="6 candidates"):
         router.rank(new, 7, "coverage")
+
+
+def test_draws_are_candidates_of_mixed_alone(make_outcomes, embedder, random_z, tmp_path):
+    names = ["L0H0", "L0H1", "L0H2", "base~T0.6K40P0.95D1", "base~T0.6K40P0.95D2"]
+    questions = [f"topic {i % 4}, number {i}" for i in range(200)]
+    z = random_z(200, 5, 0.2)
+    z[:, 4] = [i % 4 == 1 for i in range(200)]  # the second draw has topic 1 right, and nothing else
+    outcomes = make_outcomes(z, questions, pool=HeadPool.from_names(names))
+    train_router(outcomes, CONFIG, embedder).save(tmp_path)
+    router = Router.load(tmp_path, embedder)
+    new = [f"topic {i % 4}, number {i}" for i in range(1000, 1040)]
+    first = [row[0].heads for row in router.rank(new, 5, "mixed")]
+    assert all((heads == Draw(number=2)) == (i % 4 == 1) for i, heads in enumerate(first))
+    for selection in ("nearest", "coverage"):
+        ranked = router.rank(new, 3, selection)
+        assert {str(choice.heads) for row in ranked for choice in row} == set(names[:3])
+    assert {str(heads) for heads in fixed_cover(outcomes, 3)} == set(names[:3])
 
 
 def test_equal_weights_and_no_trust_are_the_fixed_cover():
