@@ -132,6 +132,46 @@ def collate(texts: Sequence[TrainingText]) -> Batch:
     return Batch(ids, lengths, positions, labels[:, first:-1])
 
 
+@dataclass(frozen=True)
+class PackedBatch:
+    """Texts behind one another in one row: no padding.
+
+    Attributes:
+        input_ids: ``[1, tokens]``.
+        position_ids: ``[1, tokens]``, each text's from 0.
+        lengths: ``[texts]``, tokens of each text.
+        answers: ``[answers]``, the tokens whose logits predict an answer's token.
+        labels: ``[1, answers]``, what each of them is to predict.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    lengths: Tensor
+    answers: Tensor
+    labels: Tensor
+
+    def to(self, device: Any) -> PackedBatch:
+        return PackedBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+def pack(texts: Sequence[TrainingText]) -> PackedBatch:
+    """Texts as one packed batch."""
+    lengths = [len(text.tokens) for text in texts]
+    ends = np.cumsum(lengths).tolist()
+    answers = [
+        place
+        for text, end in zip(texts, ends, strict=True)
+        for place in range(end - len(text.target) - 1, end - 1)
+    ]
+    return PackedBatch(
+        torch.tensor([[token for text in texts for token in text.tokens]]),
+        torch.cat([torch.arange(length) for length in lengths])[None],
+        torch.tensor(lengths),
+        torch.tensor(answers),
+        torch.tensor([[token for text in texts for token in text.target]]),
+    )
+
+
 def step_rows(count: int, batch_size: int, seed: int, step: int) -> list[int]:
     """Which texts step ``step`` (from 0) trains on: each epoch in an order of its own.
 

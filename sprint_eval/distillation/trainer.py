@@ -20,13 +20,14 @@ import torch
 
 from sprint_eval.architectures import attention_layout
 from sprint_eval.distillation.config import TrainSettings
-from sprint_eval.distillation.data import Batch, TrainingText, collate, share_rows, step_rows
+from sprint_eval.distillation.data import PackedBatch, TrainingText, pack, share_rows, step_rows
 from sprint_eval.distillation.losses import (
     attention_distillation,
     logit_distillation,
     task_loss,
     total_loss,
 )
+from sprint_eval.distillation.packing import Packing, packed_attention
 from sprint_eval.distillation.pruner import Pruned, Pruner
 from sprint_eval.distillation.state import PhaseState, load_state, save_state, truncate_log
 from sprint_eval.errors import ArgumentError, TrainingError
@@ -112,8 +113,11 @@ class PhaseTrainer:
         if self._teacher is not None:
             self._teacher.model.to(self._accelerator.device).eval()
         groups = _decay_groups(self._bare, self._settings.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=self._settings.lr)
-        with self._eager_maps():
+        # Fused: one pass over weights and moments; a loop of operations takes as long as a forward.
+        fused = self._accelerator.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.AdamW(groups, lr=self._settings.lr, fused=fused)
+        models = [self._bare, *([self._teacher.model] if self._teacher is not None else [])]
+        with packed_attention(models, self._maps):
             state = load_state(self._states, self._bare, optimizer)
             model, optimizer = self._accelerator.prepare(self._bare, optimizer)
             self._bare.train()
@@ -166,7 +170,7 @@ class PhaseTrainer:
         totals = torch.zeros(3, device=accelerator.device)
         with self.pruned.masking(self._bare):
             for index, part in enumerate(parts):
-                batch = collate([self._texts[row] for row in part]).to(accelerator.device)
+                batch = pack([self._texts[row] for row in part]).to(accelerator.device)
                 last = index + 1 == len(parts)
                 with contextlib.nullcontext() if last else accelerator.no_sync(model):
                     terms = self._terms(model, batch)
@@ -199,7 +203,7 @@ class PhaseTrainer:
             "seconds": round(seconds, 4),
         }
 
-    def _terms(self, model: Any, batch: Batch) -> Tensor:
+    def _terms(self, model: Any, batch: PackedBatch) -> Tensor:
         """Sums of the task, logit and attention terms over a micro-batch: ``[3]``."""
         mine, my_maps = self._forward(model, batch)
         zero = mine.new_zeros((), dtype=torch.float32)
@@ -215,11 +219,19 @@ class PhaseTrainer:
         keep = self.pruned.keep(self._layout)
         return torch.stack([task, kl, attention_distillation(my_maps, their_maps, keep, batch.lengths).total])
 
-    def _forward(self, model: Any, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
-        wanted = few_logits(self._bare, batch.positions)
-        out = model(input_ids=batch.input_ids, use_cache=False, output_attentions=self._maps, **wanted)
-        logits = out.logits if wanted else out.logits[:, batch.positions]
-        return logits, out.attentions if self._maps else ()
+    def _forward(self, model: Any, batch: PackedBatch) -> tuple[Tensor, Sequence[Tensor]]:
+        """Logits ``[1, answers, vocab]`` and attention maps, a layer each ``[texts, heads, seq, seq]``."""
+        wanted, packing = few_logits(self._bare, batch.answers), Packing(batch.lengths)
+        out = model(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            use_cache=False,
+            output_attentions=self._maps,
+            sprint_packing=packing,
+            **wanted,
+        )
+        logits = out.logits if wanted else out.logits[:, batch.answers]
+        return logits, [packing.maps(layer) for layer in out.attentions] if self._maps else []
 
     def _weigh(self, means: Tensor) -> Tensor:
         settings = self._settings
@@ -270,20 +282,6 @@ class PhaseTrainer:
                 extra["scaler"] = self._accelerator.scaler.state_dict()
             save_state(self._states, PhaseState(step, extra), self._bare, optimizer)
         self._accelerator.wait_for_everyone()
-
-    @contextlib.contextmanager
-    def _eager_maps(self) -> Any:
-        """Attention maps come out of eager attention only."""
-        models = [self._bare, *([self._teacher.model] if self._teacher is not None else [])]
-        before = [model.config.get_text_config()._attn_implementation for model in models]
-        if self._maps:
-            for model in models:
-                model.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            for model, implementation in zip(models, before, strict=True):
-                model.set_attn_implementation(implementation)
 
 
 def phase_steps(texts: int, settings: TrainSettings) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CUT_PREFIX = "sprint_cut_"
+TEXTS_PREFIX = "sprint_texts_"  # packed texts in training: sprint_eval.distillation.packing
 _MASKS: dict[str, Callable[..., Any]] = {"eager": eager_mask, "sdpa": sdpa_mask}
 
 
@@ -33,7 +34,7 @@ def register(name: str, base: str, function: Callable[..., Any]) -> None:
 
 def base_implementation(name: str | None) -> str:
     """The stock implementation behind one of our names: ``sprint_cut_sdpa`` → ``sdpa``."""
-    return (name or "sdpa").removeprefix(CUT_PREFIX)
+    return (name or "sdpa").removeprefix(CUT_PREFIX).removeprefix(TEXTS_PREFIX)
 
 
 def cut_implementation(requested: str | None) -> str:
@@ -105,30 +106,43 @@ def _cut_sdpa(
 ) -> tuple[Tensor, None]:
     """SDPA over groups of any sizes; the same numbers as expanding every key/value head.
 
-    Even groups run as they do in ``transformers``. Uneven ones: a single query token a row (decoding)
-    fills its groups up to the widest with repeated query heads, whose results are dropped, so that
-    the long keys and values are read in place; more tokens (prefill) copy keys and values per query
-    head, which costs little beside the attention itself.
+    A single query token a row (decoding) stands as ``width`` queries of its key/value head, so that the
+    long keys and values are read in place, where stock code copies them per query head; groups that
+    are not as wide as the widest are filled up with repeated query heads, whose results are dropped.
+    More tokens (prefill) of uneven groups copy keys and values per query head, as stock code does.
     """
+    plain = kwargs.get("softcap") is None and kwargs.get("position_bias") is None  # else: stock code's to say
+    if query.shape[2] == 1 and plain and (attention_mask is None or attention_mask.shape[1] == 1):
+        return _one_token(module, query, key, value, attention_mask, **kwargs), None
     if getattr(module, "kv_even", True):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    if query.shape[2] == 1 and (attention_mask is None or attention_mask.shape[1] == 1):
-        index = module.kv_index
-        filled = query.index_select(1, index.get("grid", query.device))
-        packed = filled.view(query.shape[0], key.shape[1], -1, query.shape[3])  # [batch, kv, width, d]
-        result = torch.nn.functional.scaled_dot_product_attention(
-            packed,
-            key,
-            value,
-            attn_mask=attention_mask,
-            dropout_p=kwargs.get("dropout", 0.0),
-            scale=kwargs.get("scaling"),
-        )
-        heads = result.flatten(1, 2).index_select(1, index.get("places", query.device))  # [batch, heads, d]
-        return heads.unsqueeze(1), None
     key, value = expand_heads(module, key, query.shape[1]), expand_heads(module, value, query.shape[1])
     per_head: Any = _PerHead(module)
     return sdpa_attention_forward(per_head, query, key, value, attention_mask, **kwargs)
+
+
+def _one_token(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """``[batch, heads, 1, d]`` over ``[batch, kv_heads, seq, d]``: ``[batch, 1, heads, d]``."""
+    index = None if getattr(module, "kv_even", True) else module.kv_index
+    if index is not None:
+        query = query.index_select(1, index.get("grid", query.device))
+    packed = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])  # [batch, kv_heads, width, d]
+    result = torch.nn.functional.scaled_dot_product_attention(
+        packed, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
+    )
+    heads = result.flatten(1, 2)  # [batch, kv_heads * width, d]
+    if index is not None:
+        heads = heads.index_select(1, index.get("places", query.device))
+    return heads.unsqueeze(1)
 
 
 class _PerHead:  # not a Module: made anew at each call
