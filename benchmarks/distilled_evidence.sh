@@ -1,60 +1,95 @@
 #!/bin/bash
-# Every run behind docs/results/distilled-*: the teacher, the ratios, the ablations. About three hours on two cores.
-# Usage: DATA=folder-of-asdiv-files benchmarks/distilled_evidence.sh asdiv|rg_math [runs] ; each run goes on where it stopped.
+# Every run behind docs/results/distilled-*: the teacher, five ratios, the ablations. The most important comes first,
+# the table is written anew after each part, and a run that was stopped goes on where it was.
+# Usage: DATA=folder-of-asdiv-files benchmarks/distilled_evidence.sh asdiv|rg_math [runs]
+#   SEEDS="0 1 2"   of the headline comparison, 0 first    PARTS="headline ablations ffn"
+#   TRAIN, SMALL    training questions of the headline and of an ablation; TEST, SMALL_TEST of the tests
 set -eu
 SETTING=${1:?asdiv or rg_math}
 RUNS=${2:-runs}/distilled-$SETTING
+OUT=docs/results/distilled-$SETTING
+SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline ablations ffn} DTYPE=${DTYPE:-float32}
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
 MODEL=smollm2-135m-instruct
 TASK=${SETTING}_pass_at_n_fewshot
 if [ "$SETTING" = asdiv ]; then
     META="{\"data_dir\": \"${DATA:?folder with asdiv_a_fold0.jsonl …}\", \"n\": 1}"
+    TRAIN=${TRAIN:-648} SMALL=${SMALL:-320} TEST=${TEST:-10000} SMALL_TEST=${SMALL_TEST:-10000}
+    SETTINGS=(--batch-size 16 --lr 1e-4)
 else
     META='{"train_size": 4000, "test_size": 2000, "n": 1}'
+    TRAIN=${TRAIN:-1600} SMALL=${SMALL:-480} TEST=${TEST:-2000} SMALL_TEST=${SMALL_TEST:-1000}
+    SETTINGS=(--batch-size 32 --lr 2e-4)
 fi
-COMMON=(--task "$TASK" --num-fewshot 0 --metadata "$META" --mixed-precision bf16 --no-speed)
-SMALL=(--ratio 0.25 --limit 320)
+STAGES=0.1/0.2/0.25/0.3/0.4
+PLACES=("10 %:round-1" "20 %:round-2" "25 %:round-3" "30 %:round-4" "40 %:student")
+ABLATIONS=() EXTRA=()
 
-distill() { # name, options
-    local name=$1; shift
-    [ -f "$RUNS/$name/report.md" ] || nice sprint-eval distill --model "$MODEL" "${COMMON[@]}" --out "$RUNS/$name" "$@"
+distill() { # name, training questions, options
+    local name=$1 limit=$2; shift 2
+    [ -f "$RUNS/$name/report.md" ] || nice sprint-eval distill --model "$MODEL" --task "$TASK" --num-fewshot 0 \
+        --metadata "$META" --mixed-precision bf16 --no-speed --limit "$limit" --out "$RUNS/$name" "$@"
+    mkdir -p "$OUT/reports" && cp "$RUNS/$name/report.md" "$OUT/reports/$name.md"
 }
-evaluate() { # label, lm_eval model, checkpoint, further model arguments
-    [ -d "$RUNS/results/$1" ] || nice lm_eval --model "$2" --model_args "pretrained=$3,dtype=float32${4:-}" --tasks "$TASK" \
-        --num_fewshot 0 --metadata "$META" --batch_size 32 --log_samples --output_path "$RUNS/results/$1"
+evaluate() { # label, test questions, lm_eval model, model arguments
+    local to=$RUNS/results/$1
+    [ -n "$(find "$to" -name 'samples_*.jsonl' 2>/dev/null)" ] || nice lm_eval --model "$3" --model_args "$4" --tasks "$TASK" \
+        --num_fewshot 0 --metadata "$META" --limit "$2" --batch_size 32 --log_samples --output_path "$to"
 }
-
-distill r30 --ratio 0.3 --rounds 3
-evaluate teacher hf "$RUNS/r30/teacher"
-evaluate r10 distilled-pruned "$RUNS/r30/round-1"
-evaluate r20 distilled-pruned "$RUNS/r30/round-2"
-evaluate r30 distilled-pruned "$RUNS/r30/student"
-evaluate r30-int8 distilled-pruned "$RUNS/r30/student" ,quantize=int8
-TABLE=("10 %=$RUNS/r30/round-1:$RUNS/results/r10" "20 %=$RUNS/r30/round-2:$RUNS/results/r20"
-    "30 %=$RUNS/r30:$RUNS/results/r30" "30 %, int8=$RUNS/r30:$RUNS/results/r30-int8")
-
-point() { # name, label, options
-    local name=$1 label=$2; shift 2
-    distill "$name" --teacher "$RUNS/r30/teacher" "$@"
-    evaluate "$name" distilled-pruned "$RUNS/$name/student"
-    TABLE+=("$label=$RUNS/$name:$RUNS/results/$name")
-}
-if [ "${QUICK:-}" != 1 ]; then
-    point r25 "25 %" --ratio 0.25 --rounds 3
-    point r40 "40 %" --ratio 0.4 --rounds 4
-    for seed in 1 2; do point "r30-s$seed" "30 %, seed $seed" --ratio 0.3 --rounds 3 --seed "$seed"; done
-    for alpha in 0 0.3 0.5 0.7 1; do
-        point "a$alpha" "25 %, alpha $alpha" "${SMALL[@]}" --rounds 1 --alpha "$alpha"
+table() {
+    local rows=() place seed folder runs
+    for place in "${PLACES[@]}"; do
+        folder=${place#*:} runs=
+        for seed in $SEEDS; do
+            [ ! -d "$RUNS/results/s$seed-$folder" ] || runs+=",$RUNS/s$seed/$folder:$RUNS/results/s$seed-$folder"
+        done
+        [ -z "$runs" ] || rows+=("${place%%:*}=${runs#,}")
     done
-    point diffuse "25 %, alpha 0.5, diffuse" "${SMALL[@]}" --rounds 1 --direction diffuse
-    point only "25 %, pruning only" "${SMALL[@]}" --rounds 1 --no-training
-    point task "25 %, pruning and fine-tuning" "${SMALL[@]}" --rounds 1 --distill-weight 0
-    point recursive "25 %, recursive" "${SMALL[@]}" --rounds 3
-    point taylor "25 %, taylor" "${SMALL[@]}" --rounds 1 --score taylor
-    [ -f "$RUNS/outcomes/manifest.json" ] || nice sprint-eval sweep --model "$RUNS/r30/teacher" --task "$TASK" --num-fewshot 0 \
-        --metadata "$META" --pool '*:*' --limit 64 --out "$RUNS/outcomes"
-    point causal "25 %, causal" "${SMALL[@]}" --rounds 1 --score causal --outcomes "$RUNS/outcomes"
-    point ffn "30 %, and neurons" --ratio 0.3 --rounds 3 --also ffn
-fi
-python benchmarks/distilled_table.py --teacher "$RUNS/results/teacher" --out "docs/results/distilled-$SETTING" "${TABLE[@]}"
-cp "$RUNS/r30/report.md" "$RUNS/r30/report.json" "docs/results/distilled-$SETTING/"
+    python benchmarks/distilled_table.py --teacher "$RUNS/results/teacher" --out "$OUT" \
+        "${rows[@]}" "${EXTRA[@]}" "${ABLATIONS[@]}"
+}
+ablation() { # name, label, options
+    local name=$1 label=$2; shift 2
+    distill "$name" "$SMALL" --teacher "$RUNS/s0/teacher" "${SETTINGS[@]}" --batch-size 16 --ratio 0.25 \
+        --refresh-every 4 "$@"
+    evaluate "$name" "$SMALL_TEST" distilled-pruned "pretrained=$RUNS/$name/student,dtype=$DTYPE"
+    ABLATIONS+=("25 %, $label=$RUNS/$name:$RUNS/results/$name")
+    table
+}
+
+for seed in $SEEDS; do
+    taught=(--teacher "$RUNS/s0/teacher" --seed "$seed")
+    [ "$seed" != 0 ] || taught=()
+    distill "s$seed" "$TRAIN" "${SETTINGS[@]}" --stages "$STAGES" "${taught[@]}"
+    [ "$seed" != 0 ] || evaluate teacher "$TEST" hf "pretrained=$RUNS/s0/teacher,dtype=$DTYPE"
+    for place in "${PLACES[@]}"; do
+        folder=${place#*:}
+        evaluate "s$seed-$folder" "$TEST" distilled-pruned "pretrained=$RUNS/s$seed/$folder,dtype=$DTYPE"
+    done
+    if [ "$seed" = 0 ]; then
+        evaluate int8 "$TEST" distilled-pruned "pretrained=$RUNS/s0/round-4,dtype=float32,quantize=int8"
+        EXTRA=("30 %, int8=$RUNS/s0/round-4:$RUNS/results/int8")
+    fi
+    table
+done
+case " $PARTS " in *" ablations "*)
+    ablation a0.5 "one round, alpha 0.5" --rounds 1
+    ablation only "pruning only" --rounds 1 --no-training
+    ablation task "one round, pruning and fine-tuning" --rounds 1 --distill-weight 0
+    ablation recursive "recursive, three rounds" --rounds 3
+    for alpha in 0 1 0.3 0.7; do ablation "a$alpha" "one round, alpha $alpha" --rounds 1 --alpha "$alpha"; done
+    ablation diffuse "one round, alpha 0.5, diffuse" --rounds 1 --direction diffuse
+    ablation taylor "one round, taylor" --rounds 1 --score taylor
+    if [ ! -f "$RUNS/outcomes/done" ]; then
+        nice sprint-eval sweep --model "$RUNS/s0/teacher" --task "$TASK" --num-fewshot 0 --metadata "$META" \
+            --dtype "$DTYPE" --pool '*:*' --limit "${SWEEP:-64}" --out "$RUNS/outcomes"
+        touch "$RUNS/outcomes/done"
+    fi
+    ablation causal "one round, causal" --rounds 1 --score causal --outcomes "$RUNS/outcomes"
+esac
+case " $PARTS " in *" ffn "*)
+    distill ffn "$TRAIN" "${SETTINGS[@]}" --teacher "$RUNS/s0/teacher" --stages 0.1/0.2/0.25/0.3 --also ffn
+    evaluate ffn "$TEST" distilled-pruned "pretrained=$RUNS/ffn/student,dtype=$DTYPE"
+    EXTRA+=("30 %, and neurons=$RUNS/ffn:$RUNS/results/ffn")
+    table
+esac

@@ -4,7 +4,8 @@
         "30 %=runs/asdiv-30:results/asdiv-30" "25 %, alpha 0=runs/asdiv-25-a0:results/asdiv-25-a0"
 
 A run is LABEL=RUN:RESULTS, the run's folder (or a checkpoint within it, as runs/asdiv-30/round-1) and the
-``--output_path`` of its evaluation with ``--log_samples``. Answers are joined by question.
+``--output_path`` of its evaluation with ``--log_samples``. Several, joined by commas, are one point trained
+from several seeds: its figures are means over them. Answers are joined by question.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sprint_eval.distillation.comparison import PairedComparison, compare
+from sprint_eval.distillation.comparison import PairedComparison, compare_seeds
 from sprint_eval.errors import DataError, exit_on_error
 from sprint_eval.files import read_json, write_atomic, write_json
 
@@ -30,7 +31,7 @@ def main() -> None:
         "--margin", type=float, default=0.02, help="of the non-inferiority test (default: 0.02)"
     )
     parser.add_argument("--out", required=True)
-    parser.add_argument("runs", nargs="+", metavar="LABEL=RUN:RESULTS")
+    parser.add_argument("runs", nargs="+", metavar="LABEL=RUN:RESULTS[,RUN:RESULTS]")
     args = parser.parse_args()
     with exit_on_error():
         teacher = verdicts(Path(args.teacher))
@@ -52,14 +53,29 @@ def verdicts(results: Path) -> dict[str, bool]:
 
 
 def row(text: str, teacher: dict[str, bool], margin: float) -> dict[str, Any]:
-    """One run's figures."""
+    """One point's figures."""
     label, _, places = text.partition("=")
-    run, _, results = places.rpartition(":")
-    if not (label and run and results):
-        raise DataError(f"{text!r}: expected LABEL=RUN:RESULTS")
-    compared: PairedComparison = compare(teacher, verdicts(Path(results)), margin)
-    facts = phase_facts(Path(run))
-    return {"label": label, **asdict(compared), "verdict": compared.verdict(), **facts}
+    pairs = [place.rpartition(":")[::2] for place in places.split(",")]
+    if not label or not all(run and results for run, results in pairs):
+        raise DataError(f"{text!r}: expected LABEL=RUN:RESULTS[,RUN:RESULTS]")
+    students = [verdicts(Path(results)) for _, results in pairs]
+    compared: PairedComparison = compare_seeds(teacher, students, margin)
+    facts = [phase_facts(Path(run)) for run, _ in pairs]
+    means = {name: mean([fact[name] for fact in facts]) for name in facts[0]}
+    accuracies = [accuracy(student) for student in students]
+    return {
+        "label": label,
+        **asdict(compared),
+        "accuracies": accuracies,
+        "verdict": compared.verdict(),
+        **means,
+    }
+
+
+def mean(values: list[float | None]) -> float | None:
+    """The mean; ``None`` where a value is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def phase_facts(run: Path) -> dict[str, Any]:
@@ -97,17 +113,20 @@ def markdown(teacher: float, questions: int, rows: list[dict[str, Any]]) -> str:
     lines = [
         f"Teacher: {100 * teacher:.1f} % of {questions} questions. Differences in points, with 95 % "
         "bootstrap intervals over questions; heads, parameters, FLOPs and cache: how many percent less "
-        "than the teacher's.",
+        "than the teacher's. Where several seeds were trained, figures are means over them, and their "
+        "accuracies stand in brackets.",
         "",
-        "| student | accuracy | difference | heads | parameters | FLOPs at 1,024 | KV cache | perplexity | "
+        "| student | questions | accuracy | difference | heads | parameters | FLOPs at 1,024 | KV cache | perplexity | "
         "training s | not worse by 2 points? |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         interval = f"{100 * r['difference']:+.1f} ({100 * r['low']:+.1f} to {100 * r['high']:+.1f})"
         perplexity = "" if r["perplexity"] is None else f"{r['perplexity']:.3f}"
+        seeds = ", ".join(f"{100 * value:.1f}" for value in r["accuracies"])
+        reached = f"{100 * r['student']:.1f} %" + (f" ({seeds})" if len(r["accuracies"]) > 1 else "")
         lines.append(
-            f"| {r['label']} | {100 * r['student']:.1f} % | {interval} | {r['heads_percent']:.1f} "
+            f"| {r['label']} | {r['questions']} | {reached} | {interval} | {r['heads_percent']:.1f} "
             f"| {r['parameters_percent']:.2f} | {r['decode_flops_1024_percent']:.2f} "
             f"| {r['cache_percent']:.1f} | {perplexity} | {r['training_seconds']:.0f} | {r['verdict']} |"
         )

@@ -48,8 +48,13 @@ def _task_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--ratio", type=float, default=0.3, help="share of heads to remove (default: 0.3)")
-    add("--rounds", type=int, default=3, help="recursive rounds (default: 3)")
+    add("--ratio", type=float, help="share of heads to remove (default: 0.3)")
+    add("--rounds", type=int, help="recursive rounds, of equal parts of the ratio (default: 3)")
+    add(
+        "--stages",
+        metavar="R/R/…",
+        help="in place of --ratio and --rounds: shares of heads gone after each round, as 0.1/0.2/0.3",
+    )
     add("--power", type=float, default=3.0, help="n of the schedule (default: 3)")
     add("--score", default="dpkd", choices=("dpkd", "taylor", "causal"), help="what heads are chosen by")
     add("--alpha", type=float, default=0.5, help="share of the weight norm in the dpkd score (default: 0.5)")
@@ -110,6 +115,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _stages(args: argparse.Namespace) -> dict[str, Any]:
+    """Ratio, rounds and stages of the pruning.
+
+    Raises:
+        ArgumentError: stages that are no numbers, or beside a ratio or rounds.
+    """
+    from sprint_eval.errors import ArgumentError
+
+    if args.stages is None:
+        ratio = 0.3 if args.ratio is None else args.ratio
+        return {"ratio": ratio, "rounds": 3 if args.rounds is None else args.rounds}
+    if args.ratio is not None or args.rounds is not None:
+        raise ArgumentError(
+            "--stages says how much is removed in which round: leave out --ratio and --rounds"
+        )
+    try:
+        stages = tuple(float(part) for part in args.stages.split("/"))
+    except ValueError:
+        raise ArgumentError(f"--stages {args.stages}: expected shares such as 0.1/0.2/0.3") from None
+    return {"ratio": stages[-1], "rounds": len(stages), "stages": stages}
+
+
 def request_of(args: argparse.Namespace) -> Any:
     """The library's request for these arguments.
 
@@ -137,8 +164,7 @@ def request_of(args: argparse.Namespace) -> Any:
         save_every=args.save_every,
     )
     prune = PruneSettings(
-        ratio=args.ratio,
-        rounds=args.rounds,
+        **_stages(args),
         power=args.power,
         score=args.score,
         alpha=args.alpha,

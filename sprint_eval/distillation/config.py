@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -93,7 +94,8 @@ class PruneSettings:
     Attributes:
         ratio: share of all heads gone at the end of the last round.
         rounds: recursive rounds; the student of one is the teacher of the next, and every round
-            adds an equal part of ``ratio``.
+            adds an equal part of ``ratio``, unless
+        stages: says which share is gone after each round; the last one is ``ratio``.
         power: n of Eq. 5, within each round.
         ramp: share of a round's steps over which heads go; the rest trains what is left.
         score: what heads are chosen by.
@@ -107,6 +109,7 @@ class PruneSettings:
 
     ratio: float = 0.3
     rounds: int = 3
+    stages: tuple[float, ...] = ()
     power: float = 3.0
     ramp: float = 0.5
     score: Score = "dpkd"
@@ -122,6 +125,13 @@ class PruneSettings:
             raise ArgumentError(f"ratio = {self.ratio}: expected a share of the heads, 0 < ratio < 1")
         if not 0 <= self.ffn_ratio < 1:
             raise ArgumentError(f"ffn_ratio = {self.ffn_ratio}: expected a share of neurons, 0 <= share < 1")
+        if self.stages and (len(self.stages) != self.rounds or self.stages[-1] != self.ratio):
+            raise ArgumentError(
+                f"{len(self.stages)} stages to {self.stages[-1]} for {self.rounds} rounds to {self.ratio}: "
+                "expected a stage a round, and the ratio as the last"
+            )
+        if any(low >= high for low, high in itertools.pairwise((0.0, *self.stages))):
+            raise ArgumentError(f"stages {self.stages}: expected growing shares of the heads above 0")
         for name in ("rounds", "refresh_every", "calibration"):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"{name} = {getattr(self, name)}: expected 1 or more")
@@ -136,7 +146,8 @@ class PruneSettings:
 
     def bounds(self, number: int) -> tuple[float, float]:
         """Share of heads gone at the start and at the end of round ``number`` (from 1)."""
-        return self.ratio * (number - 1) / self.rounds, self.ratio * number / self.rounds
+        ends = self.stages or [self.ratio * done / self.rounds for done in range(1, self.rounds + 1)]
+        return (0.0, *ends)[number - 1], ends[number - 1]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import platform
 from typing import TYPE_CHECKING, Any
 
-from sprint_eval.files import write_atomic, write_json
+from sprint_eval.files import read_json, write_atomic, write_json
 from sprint_eval.pruning.cost import CONTEXTS, PREFILL, Cost, cost_of, head_share, reductions
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def write_report(request: DistillRequest, run: Run, rounds: list[dict[str, Any]]
     from sprint_eval.pruning.checkpoint import load_pruned
     from sprint_eval.pruning.dense import export_dense
 
+    if finished := _finished(request, run):
+        return finished
     cut_model = load_pruned(run.folder.round(request.config.prune.rounds))
     if request.dense and not (run.folder.path / "dense").exists():
         export_dense(cut_model, run.folder.path / "dense", run.tokenizer)
@@ -51,6 +53,15 @@ def write_report(request: DistillRequest, run: Run, rounds: list[dict[str, Any]]
     return report
 
 
+def _finished(request: DistillRequest, run: Run) -> dict[str, Any] | None:
+    """The report of a run that is over, if nothing more is asked for now than was then."""
+    path = run.folder.path / "report.json"
+    if not path.exists() or (request.dense and not (run.folder.path / "dense").exists()):
+        return None
+    report: dict[str, Any] = read_json(path, "the run's report")
+    return report if "speed" in report or not request.speed else None
+
+
 def machine() -> dict[str, Any]:
     """Where figures were measured."""
     import torch
@@ -73,6 +84,9 @@ def markdown(report: dict[str, Any], base: Cost, cut: Cost) -> str:
         "questions that nothing was trained on.",
         "## Training",
         _training_table(report),
+        "## What every round saves",
+        "Percent less than the base model's figure of the same name.",
+        _rounds_table(report, base),
         "## Cost",
         "Every percentage is of the base model's figure in the same line.",
         _cost_table(report, base, cut),
@@ -107,6 +121,27 @@ def _training_table(report: dict[str, Any]) -> str:
     if report["teacher"]:
         share = total / report["teacher"]["flops"]
         lines += ["", f"The whole run takes {share:.2f} times the operations of the fine-tuning alone."]
+    return "\n".join(lines)
+
+
+_SAVED = {
+    "heads": "heads",
+    "key/value heads": "key_value_heads",
+    "parameters": "parameters",
+    "attention parameters": "attention_parameters",
+    f"FLOPs, prefill of {PREFILL}": f"prefill_flops@{PREFILL}",
+    **{f"FLOPs, decoding at {c}": f"decode_flops@{c}" for c in CONTEXTS},
+    "weights": "weight_bytes",
+    f"KV cache, {CONTEXTS[-1]}": f"cache_bytes@{CONTEXTS[-1]}",
+}
+
+
+def _rounds_table(report: dict[str, Any], base: Cost) -> str:
+    lines = ["| phase | " + " | ".join(_SAVED) + " |", "|---" * (len(_SAVED) + 1) + "|"]
+    for phase in report["rounds"]:
+        saved = reductions(base, Cost.from_dict(phase["cost"]))
+        cells = [f"{saved[key]:.2f}" for key in _SAVED.values()]
+        lines.append(f"| {phase['phase']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

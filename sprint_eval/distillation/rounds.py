@@ -170,7 +170,8 @@ def check_same_kind(model: Any, teacher: Any, tokenizer: Any, teacher_tokenizer:
     Raises:
         MismatchError: another architecture or shape, or tokenizers that differ.
     """
-    for name in ("model_type", "num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size"):
+    shape = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "hidden_size")
+    for name in ("model_type", *shape, "intermediate_size", "vocab_size"):
         mine, theirs = (
             getattr(m.config if name == "model_type" else m.config.get_text_config(), name, None)
             for m in (model, teacher)

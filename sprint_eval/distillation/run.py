@@ -10,7 +10,8 @@ from typing import Any
 from sprint_eval.distillation.config import PAPER_PARAMETERS_PER_HEAD_SHARE, DistillConfig
 from sprint_eval.distillation.data import TaskSource, TrainingText, training_texts
 from sprint_eval.distillation.folder import RunFolder
-from sprint_eval.errors import ArgumentError, DataError, SprintError
+from sprint_eval.errors import ArgumentError, DataError, MismatchError, SprintError
+from sprint_eval.processes import allow_group_on_cpu
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -109,17 +110,21 @@ def _accelerator(request: DistillRequest) -> Any:
     if request.config.teach is not None and request.config.teach.mixed_precision != settings.mixed_precision:
         raise ArgumentError("teacher and students train in one mixed precision")
     cpu = request.device == "cpu"
+    allow_group_on_cpu()
     return Accelerator(mixed_precision=settings.mixed_precision, cpu=cpu)
 
 
 def _load(name: str) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from sprint_eval.models import resolve_model_path
+    from sprint_eval.pruning.checkpoint import is_pruned
 
     path = resolve_model_path(name)
     try:
+        if is_pruned(AutoConfig.from_pretrained(path)):
+            raise MismatchError(f"heads were cut out of '{name}' already; start from a whole model")
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ Norms, rotations, softmax and activations are left out: they are the same to wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +48,14 @@ class Cost:
         for name in ("decode_flops", "cache_bytes"):
             values[name] = {str(context): value for context, value in values[name].items()}
         return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cost:
+        """From :meth:`to_dict`."""
+        tables = {
+            name: {int(k): v for k, v in values[name].items()} for name in ("decode_flops", "cache_bytes")
+        }
+        return cls(**{**values, **tables})
 
 
 def cost_of(model: Any) -> Cost:

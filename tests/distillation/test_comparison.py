@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import norm
 
-from sprint_eval.distillation.comparison import compare, non_inferiority_p
+from sprint_eval.distillation.comparison import compare, compare_seeds, non_inferiority_p
 from sprint_eval.errors import DataError
 
 
@@ -35,6 +35,28 @@ def test_compare_counts_questions_both_have():
     assert (result.only_teacher, result.only_student) == (3, 2)
     assert result.low <= result.difference <= result.high
     assert "9 questions cannot tell" in result.verdict()
+
+
+def test_seeds_are_averaged_question_by_question():
+    teacher = {str(i): i % 2 == 0 for i in range(200)}
+    students = [{str(i): (i + seed) % 4 == 0 for i in range(200)} for seed in range(3)]
+    result = compare_seeds(teacher, students)
+    differences = [
+        sum(float(student[str(i)]) for student in students) / 3 - float(teacher[str(i)]) for i in range(200)
+    ]
+    mean = sum(differences) / 200
+    error = (sum((d - mean) ** 2 for d in differences) / 199 / 200) ** 0.5
+    assert result.questions == 200
+    assert (result.teacher, result.student) == (0.5, pytest.approx(0.25))
+    assert result.difference == pytest.approx(mean) == pytest.approx(-0.25)
+    assert result.p_non_inferior == pytest.approx(norm.sf((mean + 0.02) / error))
+    assert result.low == pytest.approx(mean - 1.96 * error, abs=0.01)
+    assert result.high == pytest.approx(mean + 1.96 * error, abs=0.01)
+    assert (result.only_teacher, result.only_student) == (50 + 100 + 50, 0 + 50 + 0)
+    assert result.verdict() == "worse"
+    assert compare_seeds(teacher, students[:1]) == compare(teacher, students[0])
+    with pytest.raises(DataError, match="share no question"):
+        compare_seeds(teacher, [students[0], {"x": True}])
 
 
 def test_verdicts():

@@ -93,6 +93,13 @@ def test_a_run_killed_between_phases_goes_on_to_the_same_end(
     assert all(torch.equal(a, b) for a, b in zip(ends[0].parameters(), ends[1].parameters(), strict=True))
 
 
+def test_stages_say_how_much_goes_in_which_round(tiny_model, accelerator, texts, tmp_path):
+    prune = PruneSettings(ratio=0.5, rounds=3, stages=(0.25, 0.34, 0.5), calibration=8)
+    facts = go(make_run(tiny_model, accelerator, texts, tmp_path / "run", prune=prune, teach=None))
+    assert [fact["cost"]["heads"] for fact in facts] == [9, 8, 6]
+    assert [fact["ratio"] for fact in facts] == [0.25, 0.34, 0.5]
+
+
 def test_neurons_leave_round_by_round(tiny_model, accelerator, texts, tmp_path):
     prune = PruneSettings(ratio=0.5, rounds=2, calibration=8, ffn_ratio=0.25)
     run = make_run(tiny_model, accelerator, texts, tmp_path / "run", prune=prune)
@@ -189,6 +196,8 @@ def test_a_teacher_of_another_kind_is_refused(tiny_model):
         check_same_kind(llama, tiny_model("qwen3"), Words("a"), Words("a"))
     with pytest.raises(MismatchError, match="num_hidden_layers is 2, the model's is 3"):
         check_same_kind(llama, tiny_model("llama", num_hidden_layers=2), Words("a"), Words("a"))
+    with pytest.raises(MismatchError, match="num_key_value_heads is 4, the model's is 2"):
+        check_same_kind(llama, tiny_model("llama", num_key_value_heads=4), Words("a"), Words("a"))
     with pytest.raises(MismatchError, match="tokenizers of model and teacher differ"):
         check_same_kind(llama, tiny_model("llama"), Words("a"), Words("b"))
 

@@ -57,6 +57,8 @@ def test_the_report_says_what_every_phase_cost(finished: Path) -> None:
     text = (finished / "report.md").read_text()
     assert "Every percentage is of the base model's figure in the same line." in text
     assert "| round-2 | 6 |" in text
+    assert "| round-1 | 25.00 |" in text
+    assert "| round-2 | 50.00 |" in text
     assert "times the operations of the fine-tuning alone" in text
 
 
@@ -67,9 +69,10 @@ def test_student_and_dense_copy_answer_alike(finished: Path) -> None:
 
 
 def test_a_finished_run_does_nothing_again(finished: Path, tiny_checkpoint: str) -> None:
-    before = (finished / "student" / "model.safetensors").stat().st_mtime_ns
+    files = [finished / "student" / "model.safetensors", finished / "report.json"]
+    before = [path.stat().st_mtime_ns for path in files]
     assert distill(tiny_checkpoint, finished, dense=True) == 0
-    assert (finished / "student" / "model.safetensors").stat().st_mtime_ns == before
+    assert [path.stat().st_mtime_ns for path in files] == before
 
 
 def test_a_taught_model_can_be_the_teacher(finished: Path, tiny_checkpoint: str, tmp_path: Path) -> None:
@@ -87,6 +90,7 @@ def test_a_taught_model_can_be_the_teacher(finished: Path, tiny_checkpoint: str,
     [
         ({"ratio": 0.9}, "takes 10 of 12 heads and 9 can go"),
         ({"ratio": 1.5}, "ratio = 1.5"),
+        ({"stages": "0.1/0.3"}, "leave out --ratio and --rounds"),
         ({"score": "causal"}, "needs an outcome matrix"),
         ({"ffn-ratio": 0.2}, "ask for them with also_ffn (--also ffn)"),
         ({"max-tokens": 3}, "has no question to train on"),
@@ -105,6 +109,16 @@ def test_refusals_are_one_line_and_leave_nothing(
         distill(tiny_checkpoint, tmp_path / "run", **options)
     assert refusal.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cut_model_is_no_place_to_start_from(
+    finished: Path, tiny_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in ({"model": finished / "student"}, {"teacher": finished / "round-1"}):
+        with pytest.raises(CommandExit):
+            distill(tiny_checkpoint, tmp_path / "run", **options)
+        assert "already; start from a whole model" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

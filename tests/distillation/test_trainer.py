@@ -177,6 +177,12 @@ def test_bad_settings_are_refused(tiny_model, texts, tmp_path):
             TrainSettings(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="both 0"):
         TrainSettings(distill_weight=0, task_weight=0)
+    for wrong in ({"stages": (0.1, 0.3)}, {"rounds": 2, "stages": (0.4, 0.3)}):
+        with pytest.raises(ArgumentError, match="stages"):
+            PruneSettings(**wrong)  # type: ignore[arg-type]
+    staged = PruneSettings(ratio=0.3, rounds=2, stages=(0.1, 0.3))
+    assert [staged.bounds(number) for number in (1, 2)] == [(0.0, 0.1), (0.1, 0.3)]
+    assert PruneSettings(ratio=0.5, rounds=2).bounds(2) == (0.25, 0.5)
     for wrong in ({"ratio": 1.0}, {"score": "luck"}, {"direction": "up"}, {"alpha": 2}, {"ramp": 0}):
         with pytest.raises(ArgumentError, match=next(iter(wrong))):
             PruneSettings(**wrong)  # type: ignore[arg-type]

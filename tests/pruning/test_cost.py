@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sprint_eval.heads import HeadLayout, HeadSet
-from sprint_eval.pruning.cost import cost_of, head_share, reductions, training_flops
+from sprint_eval.pruning.cost import Cost, cost_of, head_share, reductions, training_flops
 from sprint_eval.pruning.schedule import lowest_heads
 from sprint_eval.pruning.surgery import cut
 
@@ -42,6 +44,7 @@ def test_parameters_and_cache_of_a_cut_model(tiny_model):
         t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())
     )
     assert after.cache_bytes[1024] == 1024 * 5 * 2 * 16 * 4
+    assert Cost.from_dict(json.loads(json.dumps(after.to_dict()))) == after
     reduced = reductions(before, after)
     assert reduced["heads"] == pytest.approx(25)
     assert reduced["cache_bytes@256"] == pytest.approx(100 / 6)
