@@ -28,6 +28,7 @@ from sprint_eval.model_wrappers.scoring import Scoring, ScoringArguments
 from sprint_eval.model_wrappers.stored import remove_empty_cache, stored_backend
 from sprint_eval.models import resolve_model_path
 from sprint_eval.outcomes.manifest import text_hash
+from sprint_eval.processes import allow_group_on_cpu
 from sprint_eval.prompts import GenerationSettings, encode_prompts
 
 _LOGGER = logging.getLogger(__name__)
@@ -76,11 +77,13 @@ class HeadSetLM(HFLM, abc.ABC):
             self._engine_name = engine
             self._draw_seed = as_int("draw_seed", draw_seed)
             path = resolve_model_path(pretrained) if isinstance(pretrained, str) else pretrained
+            allow_group_on_cpu()
             super().__init__(path, **kwargs)
             self._take_process_index()
             self._masker = HeadMasker(self.model) if self._serving is None else None
             self._backend_in_use: Backend | None = None
             self._counters = Counters()
+            self._shares: list[int] = []
             self._n: int | None = None
             self._sampled = False
             self._fingerprint: str | None = None
@@ -195,6 +198,7 @@ class HeadSetLM(HFLM, abc.ABC):
             model_fingerprint=self.fingerprint,
             deterministic=self.fixed_head_set() is not None and not self._sampled,
             counters=self._counters.published(),
+            requests_by_process=self._shares,
         )
         served = self._serving.info() if self._serving is not None else {}
         scored = self._scoring.info() if self._scoring is not None else {}
@@ -307,6 +311,7 @@ class HeadSetLM(HFLM, abc.ABC):
         parts = self.gather_object(self._backend().counters.as_dict())
         if self.rank == 0:
             self._counters = Counters.total(parts)
+            self._shares = [int(part["requests"]) for part in parts]
         if self._scoring is not None:
             costs = self.gather_object(self._scoring.cost())
             if self.rank == 0:

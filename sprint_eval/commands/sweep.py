@@ -16,6 +16,7 @@ examples:
   sprint-eval sweep --model Qwen/Qwen2.5-Math-1.5B-Instruct --task gsm8k_pass_at_n --apply-chat-template \\
       --pool '5/10/15/20/25:*' --limit 1500 --dtype bfloat16 --out runs/z-gsm8k --dry-run
   accelerate launch --num_processes 8 -m sprint_eval sweep --model ... --task ... --out /shared/z
+  torchrun --nproc_per_node 2 -m sprint_eval sweep ...   # on CPUs, where accelerate starts one process
 
 Killed at any moment, the same command goes on where it was, with any number of processes. Questions come
 from the task's training split, so that a router never sees what it is tested on.

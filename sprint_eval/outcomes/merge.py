@@ -19,7 +19,8 @@ from sprint_eval.outcomes.manifest import (
     questions_text,
 )
 from sprint_eval.outcomes.reader import Outcomes
-from sprint_eval.outcomes.shard import Process, ShardWriter, shard_paths
+from sprint_eval.outcomes.shard import ShardWriter, shard_paths
+from sprint_eval.processes import Process
 
 _BATCH = 4096
 

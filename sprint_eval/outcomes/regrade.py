@@ -15,8 +15,9 @@ from sprint_eval.heads import BASE
 from sprint_eval.outcomes.cells import BASE_COLUMN, Cell, encode_line
 from sprint_eval.outcomes.manifest import Manifest
 from sprint_eval.outcomes.reader import VERDICT_FOLDER, Outcomes
-from sprint_eval.outcomes.shard import Process, shard_header
+from sprint_eval.outcomes.shard import shard_header
 from sprint_eval.outcomes.store import check_alone
+from sprint_eval.processes import Process
 
 Grade = Callable[[Mapping[str, Any], Sequence[str]], Sequence[Any]]
 _EXAMPLES = 5

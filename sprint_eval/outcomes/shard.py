@@ -9,27 +9,16 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sprint_eval.errors import StoreError
 from sprint_eval.outcomes.cells import COLUMNS, Cell, encode_line
 from sprint_eval.outcomes.manifest import Manifest
+from sprint_eval.processes import Process
 
 SHARD_FOLDER = "shards"
 SHARD_SUFFIX = ".jsonl"
-
-
-@dataclass(frozen=True)
-class Process:
-    """Which part of the work is this process's: question i belongs to process i mod ``count``."""
-
-    index: int = 0
-    count: int = 1
-
-    def owns(self, question: int) -> bool:
-        return question % self.count == self.index
 
 
 def shard_header(manifest: Manifest, process: Process) -> dict[str, Any]:

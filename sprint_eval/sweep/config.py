@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +9,6 @@ from typing import Any
 from sprint_eval.draws import with_draws
 from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadLayout, HeadPool
-from sprint_eval.outcomes.shard import Process
-
-_INDEX_VARIABLES = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
-_COUNT_VARIABLES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 @dataclass(frozen=True)
@@ -85,20 +80,3 @@ class SweepConfig:
         layers = (self.layers or "*").strip().replace(",", "/").strip("/")
         pool = HeadPool.parse(self.pool if self.pool is not None else f"{layers}:*", layout)
         return with_draws(pool, self.draws, self.temperature, self.top_k, self.top_p)
-
-
-def this_process(environment: Mapping[str, str] | None = None) -> Process:
-    """This process's part, as ``accelerate launch``, ``torchrun`` or MPI numbers it.
-
-    No process group is made: the parts share nothing but the store's folder, so that one that
-    dies or lags behind does not hold up the others.
-
-    Raises:
-        ArgumentError: the launcher's variables contradict each other.
-    """
-    given = os.environ if environment is None else environment
-    index = next((int(given[name]) for name in _INDEX_VARIABLES if given.get(name)), 0)
-    count = next((int(given[name]) for name in _COUNT_VARIABLES if given.get(name)), 1)
-    if not 0 <= index < count:
-        raise ArgumentError(f"process index {index} of {count} processes: check RANK and WORLD_SIZE")
-    return Process(index, count)

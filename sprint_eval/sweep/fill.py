@@ -10,8 +10,8 @@ from sprint_eval.engine.request import Generation, Request
 from sprint_eval.errors import StoreError
 from sprint_eval.heads import HeadSet
 from sprint_eval.outcomes.cells import BASE_COLUMN, Cell
-from sprint_eval.outcomes.shard import Process
 from sprint_eval.outcomes.store import OutcomeStore, check_alone
+from sprint_eval.processes import Process
 
 Work = list[tuple[int, list[int]]]
 """Questions with their missing columns."""

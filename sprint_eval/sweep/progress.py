@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from sprint_eval.engine.counters import Counters
-from sprint_eval.outcomes.shard import Process
+from sprint_eval.processes import Process
 
 LINE_SECONDS = 60.0
 _ENOUGH = 50  # cells from which the time left can be told

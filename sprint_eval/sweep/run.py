@@ -11,10 +11,10 @@ from pathlib import Path
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.outcomes.manifest import MANIFEST_FILE, Manifest
 from sprint_eval.outcomes.reader import Outcomes
-from sprint_eval.outcomes.shard import Process
 from sprint_eval.outcomes.store import OutcomeStore, check_alone, done_cells, expected_cells
+from sprint_eval.processes import Process, this_process
 from sprint_eval.sweep.calibrate import Estimate, calibrate
-from sprint_eval.sweep.config import SweepConfig, this_process
+from sprint_eval.sweep.config import SweepConfig
 from sprint_eval.sweep.fill import Sweeper
 from sprint_eval.sweep.model import LoadedModel, load_model
 from sprint_eval.sweep.prepare import Prepared, load_task, prepare

@@ -7,8 +7,7 @@ import pytest
 from sprint_eval.commands.sweep import key_values
 from sprint_eval.errors import ArgumentError, HeadError
 from sprint_eval.heads import HeadLayout
-from sprint_eval.outcomes import Process
-from sprint_eval.sweep.config import SweepConfig, this_process
+from sprint_eval.sweep.config import SweepConfig
 
 LAYOUT = HeadLayout.uniform(12, 2)
 
@@ -41,14 +40,6 @@ def test_refused():
         config(layers="1", pool="1:*")
     with pytest.raises(ArgumentError, match="--limit 0"):
         config(limit=0)
-    with pytest.raises(ArgumentError, match="RANK"):
-        this_process({"RANK": "3", "WORLD_SIZE": "2"})
-
-
-def test_process_of_a_launcher():
-    assert this_process({}) == Process(0, 1)
-    assert this_process({"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == Process(3, 8)
-    assert this_process({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}) == Process(1, 2)
 
 
 def test_key_values():
