@@ -40,17 +40,18 @@ def main() -> None:
     workload = load_workload(lm, args.data_dir, args.split, args.questions, args.pool)
     report: dict[str, Any] = {
         "machine": describe_machine(args.device),
-        "arguments": vars(args) | {"out": None},
+        "arguments": shown(args),
     }
     print(f"{len(workload.prompts)} questions, {len(workload.pool)} head sets", flush=True)
     for name, measure in {"sweep": sweep, "passk": pass_at_8, "single": single}.items():
         if name in args.parts:
             report[name] = measure(workload, args)
             _show(name, report[name])
+            write_json(args.out, report)
     if "memory" in args.parts:
         report["memory"] = memory(args)
         _show("memory", report["memory"])
-    write_json(args.out, report)
+        write_json(args.out, report)
 
 
 def sweep(workload: Workload, args: argparse.Namespace) -> dict[str, Any]:
@@ -186,6 +187,11 @@ def _mean(values: Any) -> float:
 def _show(name: str, part: dict[str, Any]) -> None:
     for label, value in part["figures"].items():
         print(f"{name:8} {label:45} {value:10.3f}", flush=True)
+
+
+def shown(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments for a report, which is nobody's folders' business."""
+    return vars(args) | {"out": None, "data_dir": Path(args.data_dir).name}
 
 
 def describe_machine(device: str) -> dict[str, Any]:

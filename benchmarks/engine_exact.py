@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from engine import DATA, RESULTS
+from engine import DATA, RESULTS, shown
 from engine_workload import load_lm, load_workload
 
 from sprint_eval.engine import Engine
@@ -58,7 +58,7 @@ def main() -> None:
         if done % 20 == 0:
             print(f"{done} pairs, {len(differences)} differ", flush=True)
     report = {
-        "arguments": vars(args),
+        "arguments": shown(args),
         "pairs": len(pairs),
         "equal": len(pairs) - len(differences),
         "differences": differences,
