@@ -11,7 +11,7 @@ from sprint_eval.routing.config import SELECTIONS
 SAMPLE = "sample"
 NAMES = {
     "greedy": "the unpruned base, greedy",
-    SAMPLE + ":T": "multinomial sampling at temperature T, top_k 40, top_p 0.95 (plain hf)",
+    SAMPLE + ":T": "multinomial sampling at temperature T, top_k 40, top_p 0.95, of the base",
     "random": "heads of the training questions' greedy cover, drawn at random a question",
     "cover": "the first N heads of that cover, the same for every question",
     "best": "the head that is best in training",

@@ -9,10 +9,7 @@ from typing import Any
 
 from sprint_eval.compare.methods import MethodSpec, parse_method
 from sprint_eval.errors import ArgumentError, DataError
-from sprint_eval.models import resolve_model_path
 
-# Arguments of our models that lm-eval's own hf, which draws the samples, does not know.
-_SCORING = ("score", "reward_model")
 SAMPLING = "do_sample=True,temperature={:g},top_k=40,top_p=0.95"
 
 
@@ -29,8 +26,7 @@ class Comparison:
         outcomes: the training questions' outcomes of each task; ``""`` stands for every task.
         routers: the routers of each task, one a seed.
         seeds: of draws and sampling; each makes a run of its own.
-        model_args: arguments for every model, e.g. ``{"dtype": "float32"}``; a scorer is not passed on to
-            lm-eval's ``hf``.
+        model_args: arguments for every model, e.g. ``{"dtype": "float32"}``.
         metadata: the tasks' metadata.
         limit: questions a task, the first; ``None`` for all.
         extra: further arguments of ``lm_eval``.
@@ -112,10 +108,9 @@ def _runs(comparison: Comparison, task: str, spec: MethodSpec) -> Iterator[Run]:
         return
     for seed in comparison.seeds:
         assert spec.temperature is not None  # parse_method saw to it
-        # lm-eval's own default is 0,1234,1234,1234; the last is the worked examples', which stay.
         more = ["--gen_kwargs", SAMPLING.format(spec.temperature)]
-        more += ["--seed", f"{seed},{1234 + seed},{1234 + seed},1234"]
-        yield _run(comparison, task, spec, _seeded(comparison, spec, seed), "hf", {}, (), more)
+        own = {"heads": "base", "draw_seed": str(seed)}
+        yield _run(comparison, task, spec, _seeded(comparison, spec, seed), "pruned-head", own, (), more)
 
 
 def _outcome_runs(comparison: Comparison, task: str, spec: MethodSpec) -> Iterator[Run]:
@@ -159,11 +154,8 @@ def _run(
     n: int | None = None,
 ) -> Run:
     oracle = spec.kind == "oracle"
-    pretrained = resolve_model_path(comparison.model) if model == "hf" else comparison.model
-    model_args = {"pretrained": pretrained, **comparison.model_args, **own}
-    if model == "hf":
-        model_args = {name: value for name, value in model_args.items() if name not in _SCORING}
-    elif comparison.store:
+    model_args = {"pretrained": comparison.model, **comparison.model_args, **own}
+    if comparison.store:
         model_args["store"] = str(comparison.out / "store")
     folder = comparison.out / ("oracle" if oracle else "results") / task / label
     metadata = {**comparison.metadata, "n": str(n or comparison.n)}

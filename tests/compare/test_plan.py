@@ -47,26 +47,24 @@ def test_every_method_becomes_the_right_run(comparison, tmp_path):
     assert "pool=L0H1/L0H0" in args["cover"]
     assert "heads=L0H1" in args["best"]
     assert "selection=coverage" in args["coverage"]
-    assert argument(runs["sample-0.6"], "--model") == "hf"
+    assert argument(runs["sample-0.6"], "--model") == "pruned-head"
+    assert "heads=base,draw_seed=0" in args["sample-0.6"]
     assert "temperature=0.6,top_k=40,top_p=0.95" in argument(runs["sample-0.6"], "--gen_kwargs")
     assert argument(runs["oracle"], "--metadata") == "n=4"
     assert "oracle" in runs["oracle"].folder.parts
     assert "results" not in runs["oracle"].folder.parts
     assert argument(runs["random"], "--metadata") == "n=2"
     with_store = {label for label, text in args.items() if "store=" in text}
-    assert with_store == set(runs) - {"sample-0.1", "sample-0.6", "sample-0.9"}
+    assert with_store == set(runs)
     assert not any(
         "store=" in argument(run, "--model_args") for run in plan(replace(comparison, store=False))
     )
 
 
-def test_a_scorer_is_for_our_models_alone(comparison):
+def test_a_scorer_is_for_every_run(comparison):
     scored = replace(comparison, model_args={"score": "base_logprob", "dtype": "float32"})
-    args = {run.label: argument(run, "--model_args") for run in plan(scored)}
-    assert {label for label, text in args.items() if "score=base_logprob" in text} == set(args) - {
-        *("sample-0.1", "sample-0.6", "sample-0.9")
-    }
-    assert all("dtype=float32" in text for text in args.values())
+    args = [argument(run, "--model_args") for run in plan(scored)]
+    assert all("score=base_logprob" in text and "dtype=float32" in text for text in args)
 
 
 def test_seeds_and_routers_make_runs_of_their_own(comparison, tmp_path):
@@ -80,7 +78,7 @@ def test_seeds_and_routers_make_runs_of_their_own(comparison, tmp_path):
     assert [run.label for run in runs] == [
         *("random-0", "random-5", "sample-0.6-0", "sample-0.6-5", "nearest-0", "nearest-1", "cover")
     ]
-    assert argument(runs[3], "--seed") == "5,1239,1239,1234"
+    assert "draw_seed=5" in argument(runs[3], "--model_args")
     assert len({run.folder for run in runs}) == 7
     assert len({run.method for run in runs}) == 4
 
