@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Everything behind docs/results/router-smollm2, by its protocol.md. Hours on two cores; every step resumes.
+# Usage: DATA=folder-of-the-data benchmarks/router_evidence.sh [WORK] [SETTING…]   (all settings unless named)
+set -euo pipefail
+data=$(realpath "${DATA:?the folder with asdiv_a_fold0.jsonl … and gsm8k_train.jsonl …}")
+work=${1:-runs/router}
+shift || true
+bin=${BIN:-.venv/bin}
+here=$(dirname "$0")
+pool='5/10/15/20/25:*'
+base=smollm2-135m-instruct
+tuned=$work/tuned/teacher
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+several=("$bin/torchrun" --nproc_per_node "${PROCESSES:-2}" -m)
+
+setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADATA [FEWSHOT]
+  local name=$1 model=$2 task=$3 train=$4 test=$5 shots=()
+  [ -z "${8:-}" ] || shots=(--num-fewshot "$8")
+  "${several[@]}" sprint_eval sweep --model "$model" --task "$task" --metadata "$6" --pool "$pool" "${shots[@]}" \
+    ${train:+--limit "$train"} --dtype bfloat16 --cells-at-once 2048 --out "$work/$name/outcomes"
+  for seed in 0 1 2; do
+    [ -f "$work/$name/router-$seed/router.json" ] ||
+      "$bin/sprint-eval" train-router "$work/$name/outcomes" --seed $seed --out "$work/$name/router-$seed"
+  done
+  [ -z "${8:-}" ] || shots=(-- --num_fewshot "$8")
+  local common=(--model "$model" --tasks "$task" --n 8 --out "$work/$name/compare" --outcomes "$work/$name/outcomes"
+    --router "$work/$name"/router-{0,1,2} --metadata "$7" --model_args dtype=bfloat16 ${test:+--limit "$test"})
+  "$bin/sprint-eval" compare "${common[@]}" --seeds 0 1 2 \
+    --methods oracle greedy best random cover nearest coverage "${shots[@]}"
+  "$bin/sprint-eval" compare "${common[@]}" --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"
+  "$bin/python" "$here/router_signal.py" "$work/$name/outcomes" --test "$work/$name/compare/oracle/$task" \
+    --out "$here/../docs/results/router-smollm2/signal-$name.json"
+  tables+=("$name=$work/$name/compare/results/$task")
+}
+
+"$bin/python" "$here/router_split.py" "$data" "$work/halves"
+asdiv=asdiv_pass_at_n_fewshot
+fold3=$data/asdiv_a_fold3.jsonl
+tune="train_file=$work/halves/tune.jsonl,test_file=$fold3"
+route="train_file=$work/halves/route.jsonl,test_file=$fold3"
+[ -f "$tuned/config.json" ] || # the teacher alone is wanted: nothing to speak of is pruned
+  "$bin/sprint-eval" distill --model $base --task $asdiv --num-fewshot 0 --metadata "$tune" \
+    --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision bf16 --out "$work/tuned"
+
+tables=()
+[ $# -gt 0 ] || set -- rg-base rg-tuned asdiv-base asdiv-tuned gsm8k-tuned
+for name in "$@"; do
+  case $name in
+    rg-base) setting "$name" $base rg_math_pass_at_n_fewshot 600 1000 train_size=1200 test_size=1000 ;;
+    rg-tuned) setting "$name" "$tuned" rg_math_pass_at_n_fewshot 600 1000 train_size=1200 test_size=1000 ;;
+    asdiv-base) setting "$name" $base $asdiv '' '' "$route" "$route" ;;
+    asdiv-tuned) setting "$name" "$tuned" $asdiv '' '' "$route" "$route" 0 ;;
+    gsm8k-tuned) setting "$name" "$tuned" gsm8k_pass_at_n_fewshot 300 200 "data_dir=$data" "data_dir=$data" 0 ;;
+    *) echo "no setting $name" >&2; exit 2 ;;
+  esac
+done
+"$bin/python" "$here/router_table.py" "${tables[@]}" --out "$here/../docs/results/router-smollm2"
