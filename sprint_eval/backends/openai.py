@@ -151,9 +151,9 @@ class OpenAIBackend:
         if not requests:
             return []
         started = time.perf_counter()
+        self._client.stop.clear()  # set at the end of the call before; while it is, nothing is waited for
         self._models = ServerModels.ask(self._client, self._served_model, self._naming)
         self._models.check([request.heads for request in requests], self._client.base_url)
-        self._client.stop.clear()
         try:
             self._probe(requests)
             answers = self._all(requests, progress)

@@ -121,6 +121,19 @@ def test_a_server_that_restarts_is_waited_for(
     assert stopped.is_set()
 
 
+def test_a_server_that_restarts_between_two_calls_is_waited_for(
+    server: Any, client: JsonClient, tiny_pair: tuple[Any, Any], wanted: list[Generation]
+) -> None:
+    """As between two batches of a sweep, where nothing is in flight."""
+    backend, requests = _backend(client, tiny_pair), _requests(tiny_pair[1])
+    assert backend.generate(requests[:4]) == wanted[:4]
+    server.kill()
+    restart = threading.Timer(0.5, server.start)
+    restart.start()
+    assert backend.generate(requests[4:]) == wanted[4:]
+    restart.join()
+
+
 def test_a_server_that_stays_away_ends_with_one_line(server: Any, tiny_pair: tuple[Any, Any]) -> None:
     client = JsonClient(server.url, Patience(timeout=5.0, retries=2, down=0.3, first_wait=0.02))
     server.kill()

@@ -116,6 +116,24 @@ def test_a_server_that_dies_stops_the_sweep_and_the_sweep_resumes(
     _same(result.outcomes, built_in)
 
 
+def test_slow_answers_are_waited_for_or_end_the_sweep_and_it_resumes(
+    server: Any, config: SweepConfig, built_in: Outcomes
+) -> None:
+    def hurried(**arguments: Any) -> SweepConfig:
+        more = {"timeout": 3.0, "concurrency": 2, **arguments}
+        return replace(config, model_args={**config.model_args, **more})
+
+    server.fault = lambda n: 4.0 if n >= 14 else None  # four probes, a first batch of eight
+    with pytest.raises(GenerationError, match=r"no answer within 3 s; .* run the same command again"):
+        _quietly(hurried(retries=0))
+    assert 0 < int((Outcomes.load(config.out).z >= 0).sum()) < 18
+    slow = len(server.bodies) + 5
+    server.fault = lambda n: 4.0 if n == slow else None
+    assert _quietly(hurried(retries=5)).missing == 0
+    assert len(server.bodies) > slow, "a slow answer was met"
+    _same(Outcomes.load(config.out), built_in)
+
+
 def test_an_adapter_lost_in_mid_sweep_is_named_and_z_stays_right(
     server: Any, config: SweepConfig, built_in: Outcomes
 ) -> None:
