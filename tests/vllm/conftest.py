@@ -5,14 +5,17 @@ Where vLLM is not installed there is nothing to collect here.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,37 +79,106 @@ def router(loaded: tuple[Any, Any], tmp_path_factory: pytest.TempPathFactory) ->
     return out
 
 
+class RealServer:
+    """``vllm serve`` on loopback with every adapter of a folder; killed and started again on demand."""
+
+    def __init__(self, model: str, adapters: Path, log: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._log = log
+        modules = [f"{path.parent.name}={path.parent}" for path in sorted(adapters.glob("*/*config.json"))]
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+        command += ["--host", "127.0.0.1", "--port", str(self._port), "--dtype", "float32", "--enable-lora"]
+        command += ["--max-lora-rank", "128", "--max-loras", "4", "--max-cpu-loras", "8"]
+        command += ["--lora-target-modules", "o_proj", "--max-model-len", "512", "--max-num-seqs", "16"]
+        self._command = [*command, "--enforce-eager", "--lora-modules", *modules]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of its API."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        # Its engine is a child of its own, which has to die with it: hence the group.
+        environment = {**os.environ, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+        with self._log.open("a") as out:
+            self._process = subprocess.Popen(
+                self._command, stdout=out, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/health", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.5)
+        pytest.fail(f"the server did not start:\n{self._log.read_text()[-4000:]}")
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it and its engine, by default without warning."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            self._process.wait(60)
+            self._process = None
+
+    def ask(self, path: str, **body: str) -> None:
+        """POST to its API."""
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.read()
+
+
 @pytest.fixture(scope="session")
-def server(adapters: Path, smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``vllm serve`` on loopback with every adapter; the address of its API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    modules = [f"{path.parent.name}={path.parent}" for path in sorted(adapters.glob("*/adapter_config.json"))]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", smollm2]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enable-lora"]
-    command += ["--max-lora-rank", "128", "--max-loras", "4", "--max-cpu-loras", "8"]
-    command += ["--lora-target-modules", "o_proj", "--max-model-len", "512", "--max-num-seqs", "16"]
-    command += ["--enforce-eager", "--lora-modules", *modules]
-    with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            _wait(f"http://127.0.0.1:{port}/health", process, log)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.terminate()
-            process.wait(60)
+def real_server(
+    adapters: Path, smollm2: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealServer]:
+    """One server for all tests, running."""
+    made = RealServer(smollm2, adapters, tmp_path_factory.mktemp("server") / "log.txt")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill(signal.SIGTERM)
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"the server did not start:\n{log.read_text()[-4000:]}")
+@pytest.fixture
+def server(real_server: RealServer) -> str:
+    """The address of its API."""
+    return real_server.url
+
+
+@pytest.fixture(scope="session")
+def sweep_config(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """``sweep_config("sprint")``: a small sweep of the pool on an engine, with the engine's arguments."""
+    from sprint_eval.sweep import SweepConfig
+
+    def config(engine: str, **model_args: Any) -> SweepConfig:
+        return SweepConfig(
+            model=smollm2,
+            task="rg_math_pass_at_n_fewshot",
+            out=str(tmp_path_factory.mktemp(engine) / "z"),
+            pool="/".join(POOL),
+            limit=4,
+            num_fewshot=1,  # prompts, not answers, are what takes the time here
+            dtype="float32",
+            engine=engine,
+            gen_kwargs={"max_gen_toks": 12},
+            model_args=model_args,
+            cells_at_once=6,  # one question
+        )
+
+    return config
+
+
+@pytest.fixture(scope="session")
+def swept_here(sweep_config: Callable[..., Any]) -> Any:
+    """The same sweep on the built-in engine."""
+    from sprint_eval.sweep import run_sweep
+
+    return run_sweep(sweep_config("sprint")).outcomes
