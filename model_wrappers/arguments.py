@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lm_eval.models.huggingface import HFLM
-
 from sprint_eval.errors import ArgumentError, did_you_mean
-
-# What HFLM passes on to from_pretrained() and that users of it rely on.
-_FROM_PRETRAINED = {
-    "attn_implementation",
-    "cache_dir",
-    "code_revision",
-    "device_map",
-    "experts_implementation",
-    "force_download",
-    "llm_int8_enable_fp32_cpu_offload",
-    "load_in_4bit",
-    "load_in_8bit",
-    "bnb_4bit_compute_dtype",
-    "bnb_4bit_quant_type",
-    "bnb_4bit_use_double_quant",
-    "local_files_only",
-    "low_cpu_mem_usage",
-    "max_memory",
-    "quantization_config",
-    "token",
-    "torch_dtype",
-    "use_safetensors",
-    "variant",
-}
-
-
-def hf_arguments() -> set[str]:
-    """Names that ``--model hf`` takes, ``from_pretrained``'s among them."""
-    return (set(inspect.signature(HFLM.__init__).parameters) - {"self", "kwargs"}) | _FROM_PRETRAINED
+from sprint_eval.hf_arguments import hf_arguments
 
 
 def check_unknown(method: str, own: Iterable[str], given: Mapping[str, Any]) -> None:

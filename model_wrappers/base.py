@@ -20,9 +20,10 @@ from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError, exit_on_error
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout, HeadSet
+from sprint_eval.hf_arguments import hf_arguments
 from sprint_eval.masking import HeadMasker
 from sprint_eval.model_wrappers.answers import Decoded, Variant
-from sprint_eval.model_wrappers.arguments import as_int, check_unknown, hf_arguments
+from sprint_eval.model_wrappers.arguments import as_int, check_unknown
 from sprint_eval.model_wrappers.candidates import Question, group_requests
 from sprint_eval.model_wrappers.scoring import Scoring, ScoringArguments
 from sprint_eval.model_wrappers.stored import remove_empty_cache, stored_backend

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from sprint_eval.cli import main
 from sprint_eval.errors import CommandExit
 from sprint_eval.heads import HeadPool, HeadSet
-from sprint_eval.outcomes import Outcomes
+from sprint_eval.outcomes import Cell, Manifest, Outcomes, OutcomeStore, Process
+from sprint_eval.outcomes.manifest import load_questions
 from sprint_eval.routing import RouterConfig, train_router
 from sprint_eval.sweep import SweepConfig, run_sweep
 
@@ -36,19 +38,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: str) -> Pa
     made = tmp_path_factory.mktemp("bad-input")
     config = SweepConfig(tiny_checkpoint, TASK, str(made / "unsolved"), pool="0:0-1", limit=4, device="cpu")
     assert not run_sweep(config, show=lambda _: None).outcomes.z.any(), "a random model solves nothing"
-    _other_models_router(made / "router")
+    _router(made / "router", "another", "feedfacefeedface")
+    this = Manifest.load(made / "unsolved")
+    _router(made / "own-router", this.model, this.model_fingerprint)
+    _made_up_outcomes(made / "z", {})
+    _made_up_outcomes(made / "z-of-another", {"model": "another", "model_fingerprint": "feedfacefeedface"})
     (made / "results" / "model").mkdir(parents=True)
     (made / "results" / "model" / "results_2026-01-01T00-00-00.json").write_text("{", encoding="utf-8")
     (made / "empty").mkdir()
+    (made / "empty.jsonl").touch()
     _unsupported_model(made / "bloom")
     return made
 
 
-def _other_models_router(target: Path) -> None:
+def _made_up_outcomes(target: Path, fields: dict[str, Any]) -> None:
+    """Outcomes of the other folder's questions, half of them solved; ``fields`` of the manifest changed."""
+    manifest = Manifest.load(target.parent / "unsolved")
+    questions = load_questions(target.parent / "unsolved", manifest)
+    store = OutcomeStore(target, replace(manifest, **fields), questions)
+    with store.writer(Process()) as writer:
+        for i, columns in store.missing(Process()):
+            writer.append(Cell(i, j, "42", (i + j) % 2 == 0, "42", "exact", "ok", 2, "stop") for j in columns)
+
+
+def _router(target: Path, model: str, fingerprint: str) -> None:
     z = np.random.default_rng(0).integers(0, 2, (20, 4))
     pool = HeadPool(tuple(HeadSet.parse(f"L0H{head}") for head in range(4)))
     outcomes = Outcomes.from_arrays(
-        z, [f"question {i}" for i in range(20)], pool, model="another", model_fingerprint="feedfacefeedface"
+        z, [f"question {i}" for i in range(20)], pool, model=model, model_fingerprint=fingerprint
     )
     train_router(outcomes, RouterConfig(epochs=3), HashEmbedder()).save(target)
 
@@ -89,6 +106,35 @@ MODELS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     ),
     "nothing solved": ("random-heads", "outcomes={folder}/unsolved", (), "solves any of the 4 training"),
     "no outcomes": ("random-heads", "outcomes={tmp}/none", (), "holds no outcomes"),
+    "outcomes of another model": (
+        "random-heads",
+        "outcomes={folder}/z-of-another",
+        (),
+        "are of another (feedfacefeedface)",
+    ),
+    "N above the outcomes' pool": (
+        "random-heads",
+        "outcomes={folder}/z",
+        (),
+        "N = 8 candidates and the pool has 2",
+    ),
+    "N above the router's pool": (
+        "sprint-router",
+        "router={folder}/own-router",
+        (),
+        "N = 8 candidates and the pool has 4",
+    ),
+    "no questions": (
+        "pruned-head",
+        "heads=L0H0",
+        (
+            "--tasks",
+            "gsm8k_pass_at_n",
+            "--metadata",
+            "train_file={folder}/empty.jsonl,test_file={folder}/empty.jsonl",
+        ),
+        "{folder}/empty.jsonl",
+    ),
     "missing data": (
         "pruned-head",
         "heads=L0H0",
@@ -142,6 +188,42 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "no questions": (
         ("sweep", "--model", "{model}", "--task", TASK, "--limit", "0", "--out", "{tmp}/out"),
         "expected at least 1 question",
+    ),
+    "empty training set": (
+        (
+            *("sweep", "--model", "{model}", "--task", "gsm8k_pass_at_n", "--out", "{tmp}/out"),
+            *("--metadata", "train_file={folder}/empty.jsonl,test_file={folder}/empty.jsonl"),
+        ),
+        "{folder}/empty.jsonl",
+    ),
+    "missing data": (
+        (
+            *("sweep", "--model", "{model}", "--task", "asdiv_pass_at_n_fewshot", "--out", "{tmp}/out"),
+            *("--metadata", "data_dir={tmp}/none"),
+        ),
+        "{tmp}/none",
+    ),
+    "unsupported architecture": (
+        ("sweep", "--model", "{folder}/bloom", "--task", TASK, "--out", "{tmp}/out"),
+        "model type 'bloom' is not supported",
+    ),
+    "unknown model argument": (
+        (
+            *("sweep", "--model", "{model}", "--task", TASK, "--out", "{tmp}/out"),
+            *("--model-args", "attn_implementatoin=eager"),
+        ),
+        "did you mean 'attn_implementation'?",
+    ),
+    "unknown argument of a server": (
+        (
+            *("sweep", "--model", "{model}", "--task", TASK, "--out", "{tmp}/out", "--engine", "openai"),
+            *("--model-args", "base_url=http://127.0.0.1:1/v1,fingerprint=feed,concurency=4"),
+        ),
+        "did you mean 'concurrency'?",
+    ),
+    "adapters of a head out of range": (
+        ("export", "heads", "--model", "{model}", "--pool", "0:7", "--out", "{tmp}/out"),
+        "the model has heads 0 to 3",
     ),
 }
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sprint_eval.architectures import architecture_of, attention_layout, head_layout_of_config
-from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.errors import ArgumentError, DataError, did_you_mean
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout
+from sprint_eval.hf_arguments import hf_arguments
 from sprint_eval.models import resolve_model_path
 from sprint_eval.sweep.config import SweepConfig
 
@@ -57,6 +58,7 @@ def load_model(config: SweepConfig) -> LoadedModel:
         from sprint_eval.sweep.served import load_served
 
         return load_served(config)
+    _check_arguments(config)
     _check_config(config)
     lm = _hflm(config)
     layout = attention_layout(lm.model).heads
@@ -79,6 +81,16 @@ def _hflm(config: SweepConfig) -> HFLM:
         )
     except (OSError, ValueError) as error:
         raise DataError(f"cannot load the model {config.model}: {error}") from error
+
+
+def _check_arguments(config: SweepConfig) -> None:
+    """Refuse what transformers would hand to the model's constructor, which knows it no more."""
+    known = hf_arguments()
+    for name in config.model_args:
+        if name not in known:
+            raise ArgumentError(
+                f"--model-args: '{name}' is unknown to lm_eval's hf{did_you_mean(name, known)}"
+            )
 
 
 def _check_config(config: SweepConfig) -> None:

@@ -9,10 +9,10 @@ from lm_eval.models.huggingface import HFLM
 
 from sprint_eval.architectures import architecture_of, head_layout_of_config
 from sprint_eval.backends.served import ServedModel
-from sprint_eval.backends.serving import Serving
+from sprint_eval.backends.serving import ENGINE_ARGS, Serving
 from sprint_eval.draws import Draw
 from sprint_eval.engine.settings import DecodingSettings
-from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.errors import ArgumentError, DataError, did_you_mean
 from sprint_eval.models import resolve_model_path
 from sprint_eval.sweep.config import SweepConfig
 from sprint_eval.sweep.model import LoadedModel
@@ -45,7 +45,8 @@ def load_served(config: SweepConfig) -> LoadedModel:
     if serving is None:
         raise ArgumentError(f"engine '{config.engine}' is not a served one")
     if unknown := sorted(set(arguments) - hf):
-        raise ArgumentError(f"--model-args: '{unknown[0]}' is unknown to engine={config.engine}")
+        hint = did_you_mean(unknown[0], hf.union(ENGINE_ARGS[config.engine]))
+        raise ArgumentError(f"--model-args: '{unknown[0]}' is unknown to engine={config.engine}{hint}")
     path = resolve_model_path(config.model)
     try:
         lm = ServedHFLM(path, serving, device="cpu", batch_size=1, **arguments)
