@@ -116,8 +116,8 @@ def markdown(teacher: float, questions: int, rows: list[dict[str, Any]]) -> str:
         "than the teacher's. Where several seeds were trained, figures are means over them, and their "
         "accuracies stand in brackets.",
         "",
-        "| student | questions | accuracy | difference | heads | parameters | FLOPs at 1,024 | KV cache | perplexity | "
-        "training s | not worse by 2 points? |",
+        "| student | questions | accuracy | difference | heads | parameters | FLOPs at 1,024 | KV cache "
+        "| perplexity | training s | not worse by 2 points? |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:

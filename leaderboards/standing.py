@@ -164,9 +164,7 @@ def _stated(table: Table) -> Standing:
     shape = (len(table.rows), depth)
     found: dict[str, Array] = {}
     names = (
-        [families.FIRST, families.UNBIASED, *families.CHOSEN]
-        if table.score == "pass@k"
-        else [families.VALUE]
+        [families.FIRST, families.UNBIASED, *families.CHOSEN] if table.score == "pass@k" else [families.VALUE]
     )
     patterns = families.NAMES | {families.UNBIASED: "pass@{}_unbiased"}
     for name in names:
