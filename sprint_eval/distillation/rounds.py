@@ -190,6 +190,7 @@ def perplexity(model: Any, texts: Sequence[TrainingText], rows: int = 16) -> flo
     if not texts:
         return None
     total, count = 0.0, 0
+    texts = sorted(texts, key=lambda text: len(text.tokens))  # less padding
     training = model.training
     model.eval()
     for start in range(0, len(texts), rows):
