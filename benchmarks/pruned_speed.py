@@ -66,6 +66,7 @@ def main() -> None:
             "cut": after.to_dict(),
             "reductions_percent": reductions(before, after),
             "stored_bytes": {"base": stored_bytes(base), "cut": stored_bytes(small)},
+            "slowest_ratio": min(point.ratio for point in points),
             "points": [point.to_dict() for point in points],
         },
     )
