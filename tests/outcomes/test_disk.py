@@ -80,6 +80,7 @@ def test_a_file_that_may_not_grow(toy):
 READ_ONLY = """
 import os, sys
 from pathlib import Path
+import sprint_eval.draws  # what is imported late otherwise: nobody may not read the code
 from sprint_eval.errors import StoreError
 from sprint_eval.outcomes import Outcomes, OutcomeStore, Process
 from sprint_eval.outcomes.manifest import load_questions
