@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -103,11 +104,16 @@ class Kept:
         self._prefixes: dict[tuple[int, ...], Prefix] = {}
 
     def prefixes(self, lengths: Mapping[tuple[int, ...], int]) -> dict[tuple[int, ...], Prefix]:
-        """The prefix of each prompt, given how many tokens it shares: a kept one if nearly as long."""
+        """The prefix of each prompt, given how many tokens it shares: a kept one if nearly as long.
+
+        A prompt that shares nothing with the others of this call takes any kept prefix that it has.
+        """
         old, self._prefixes = list(self._prefixes.values()), {}
         found: dict[tuple[int, ...], Prefix] = {}
+        sharers = Counter(prompt[:length] for prompt, length in lengths.items())
         for prompt, length in lengths.items():
-            near = (prefix for prefix in old if _near(prefix, prompt, length))
+            alone = sharers[prompt[:length]] == 1
+            near = (prefix for prefix in old if _near(prefix, prompt, length, alone))
             prefix = next(near, None) or self._prefixes.get(prompt[:length]) or Prefix(prompt[:length])
             self._prefixes[prefix.tokens] = found[prompt] = prefix
             prefix.prompts = 0
@@ -117,9 +123,9 @@ class Kept:
         return found
 
 
-def _near(prefix: Prefix, prompt: tuple[int, ...], length: int) -> bool:
-    enough = len(prefix) <= length <= len(prefix) + max(_SLACK, len(prefix) // 4)
-    return enough and prompt[: len(prefix)] == prefix.tokens
+def _near(prefix: Prefix, prompt: tuple[int, ...], length: int, alone: bool) -> bool:
+    enough = alone or length <= len(prefix) + max(_SLACK, len(prefix) // 4)
+    return enough and len(prefix) <= length and prompt[: len(prefix)] == prefix.tokens
 
 
 class Cache:

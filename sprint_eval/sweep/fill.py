@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from sprint_eval.processes import Process
 
 Work = list[tuple[int, list[int]]]
 """Questions with their missing columns."""
+
+_WINDOW = 128  # questions; a sweep that is broken off still has all kinds, in about equal parts
 
 
 class VerdictLike(Protocol):
@@ -69,7 +71,7 @@ class Sweeper:
         if not work:
             return 0
         with self.store.writer(process) as writer:
-            for batch in batches(work, cells_at_once):
+            for batch in batches(alike_together(work, self._prompt), cells_at_once):
                 writer.append(self.cells(batch, progress))
             return writer.cells
 
@@ -84,11 +86,26 @@ class Sweeper:
         verdicts = self.grade([(doc, answer.text) for doc, answer in zip(docs, generations, strict=True)])
         return [make_cell(*parts) for parts in zip(places, generations, verdicts, strict=True)]
 
+    def _prompt(self, question: int) -> tuple[int, ...]:
+        return self.request(question, HeadSet()).prompt
+
     def _heads(self, column: int) -> HeadSet:
         return HeadSet() if column == BASE_COLUMN else self.store.manifest.head_pool[column]
 
 
-def batches(work: Work, cells_at_once: int) -> Iterator[Work]:
+def alike_together(
+    work: Work, prompt: Callable[[int], tuple[int, ...]], window: int = _WINDOW
+) -> Iterator[tuple[int, list[int]]]:
+    """The work, a window at a time in the order of its prompts.
+
+    Questions of one kind often begin with the same worked examples, which the engine computes once
+    for all of a batch that share them.
+    """
+    for start in range(0, len(work), window):
+        yield from sorted(work[start : start + window], key=lambda entry: prompt(entry[0]))
+
+
+def batches(work: Iterable[tuple[int, list[int]]], cells_at_once: int) -> Iterator[Work]:
     """Whole questions, as many as fit into ``cells_at_once``, and at least one."""
     batch: Work = []
     size = 0

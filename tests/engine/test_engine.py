@@ -158,6 +158,17 @@ def test_prefixes_outlive_a_call(tiny_model: Callable[..., Any]) -> None:
     assert engine.generate(requests) == expected
 
 
+def test_a_lone_prompt_uses_a_prefix_of_the_call_before(tiny_model: Callable[..., Any]) -> None:
+    model, requests = tiny_model("llama"), make_requests(questions=5, prefix=30)
+    alone = [request for request in requests if request.group == 4]
+    others = [request for request in requests if request.group != 4]
+    engine, fresh = make_engine(model), make_engine(model)
+    engine.generate(others)
+    cost = engine.counters.token_forwards
+    assert engine.generate(alone) == fresh.generate(alone)
+    assert engine.counters.token_forwards - cost < fresh.counters.token_forwards - 30
+
+
 def test_out_of_memory_halves_the_budget_and_goes_on(
     tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from sprint_eval.engine.request import Generation, Request
 from sprint_eval.errors import StoreError
 from sprint_eval.heads import HeadLayout, HeadPool, HeadSet
 from sprint_eval.outcomes import BASE_COLUMN, Manifest, Outcomes, OutcomeStore, Process, StoredQuestion
-from sprint_eval.sweep.fill import Sweeper, batches
+from sprint_eval.sweep.fill import Sweeper, alike_together, batches
 
 POOL = HeadPool.parse("*:*", HeadLayout.uniform(2, 3))
 
@@ -103,6 +103,14 @@ def test_an_engine_that_loses_answers_is_found_out(tmp_path):
     with pytest.raises(StoreError, match="0 answers to 35 requests"):
         sweeper.fill(Process(), Progress(), 512)
     assert not Outcomes.load(tmp_path).done.any()
+
+
+def test_questions_that_begin_alike_follow_each_other_within_a_window():
+    prompts = [(1, 5), (2, 5), (1, 3), (2, 3), (1, 4)]
+    work = [(i, [i]) for i in range(5)]
+    assert [i for i, _ in alike_together(work, prompts.__getitem__)] == [2, 4, 0, 3, 1]
+    assert [i for i, _ in alike_together(work, prompts.__getitem__, window=2)] == [0, 1, 2, 3, 4]
+    assert sorted(alike_together(work, prompts.__getitem__)) == work
 
 
 def test_batches_hold_whole_questions():
