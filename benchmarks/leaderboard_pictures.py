@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests" / "leaderboards"))
 
 from browser import open_browser  # noqa: E402
 
-WIDTH = 1280
+WIDTH = 1440
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
         views = {
             "ranking": "view=ranking",
             "curves": "view=curves",
-            "cost": "view=cost",
+            "cost": "view=cost&cost=total_seconds",
             "pairs": "view=pairs",
             "question": f"view=questions&question={args.question}",
         }
