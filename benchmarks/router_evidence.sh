@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Everything behind docs/results/router-smollm2, by its protocol.md. Hours on two cores; every step resumes.
 # Usage: DATA=folder-of-the-data benchmarks/router_evidence.sh [WORK] [SETTING…]   (all settings unless named)
+# On two cores two calls side by side are fastest, with PROCESSES=1 and settings of their own: first
+# "asdiv-tuned asdiv-base", and "rg-base rg-tuned gsm8k-tuned"; then one call for all, which makes the tables.
 set -euo pipefail
 data=$(realpath "${DATA:?the folder with asdiv_a_fold0.jsonl … and gsm8k_train.jsonl …}")
 work=${1:-runs/router}
@@ -36,15 +38,18 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
 "$bin/python" "$here/router_split.py" "$data" "$work/halves"
 asdiv=asdiv_pass_at_n_fewshot
 fold3=$data/asdiv_a_fold3.jsonl
-tune="train_file=$work/halves/tune.jsonl,test_file=$fold3"
+tuning="train_file=$work/halves/tune.jsonl,test_file=$fold3"
 route="train_file=$work/halves/route.jsonl,test_file=$fold3"
-[ -f "$tuned/config.json" ] || # the teacher alone is wanted: nothing to speak of is pruned
-  "$bin/sprint-eval" distill --model $base --task $asdiv --num-fewshot 0 --metadata "$tune" \
-    --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision bf16 --out "$work/tuned"
+tune() { # the teacher alone is wanted: nothing to speak of is pruned
+  [ -f "$tuned/config.json" ] ||
+    "$bin/sprint-eval" distill --model $base --task $asdiv --num-fewshot 0 --metadata "$tuning" \
+      --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision bf16 --out "$work/tuned"
+}
 
 tables=()
 [ $# -gt 0 ] || set -- rg-base rg-tuned asdiv-base asdiv-tuned gsm8k-tuned
 for name in "$@"; do
+  case $name in *-tuned) tune ;; esac
   case $name in
     rg-base) setting "$name" $base rg_math_pass_at_n_fewshot 600 1000 train_size=1200 test_size=1000 ;;
     rg-tuned) setting "$name" "$tuned" rg_math_pass_at_n_fewshot 600 1000 train_size=1200 test_size=1000 ;;

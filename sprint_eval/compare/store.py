@@ -20,7 +20,7 @@ from sprint_eval.outcomes.cells import decode_line, encode_line
 
 FORMAT = 1
 # Answers decoded before they are written: what a kill can cost.
-_AT_ONCE = 256
+_AT_ONCE = 1024
 _SUFFIX = ".jsonl"
 _KEY = slice(11, 43)  # where a line's key stands: '<crc32, 8 digits> ["<key, 32 digits>",…'
 
@@ -121,13 +121,17 @@ class StoredBackend:
     def generate(
         self, requests: Sequence[Request], progress: Callable[[int], None] | None = None
     ) -> list[Generation]:
-        """Answers in the order of the requests, some hundred decoded and kept at a time."""
+        """Answers in the order of the requests, about a thousand decoded and kept at a time.
+
+        Prompts that begin alike are decoded together, whatever their order: the engine shares their work.
+        """
         keys = [self._key(request) for request in requests]
         answers = [self._store.get(key) for key in keys]
         missing = [index for index, answer in enumerate(answers) if answer is None]
         self._count([(requests[i], a) for i, a in enumerate(answers) if a is not None])
         if progress is not None:
             progress(len(requests) - len(missing))
+        missing.sort(key=lambda index: requests[index].prompt)
         for part in _parts(missing, [request.group for request in requests]):
             decoded = self._backend.generate([requests[index] for index in part], progress)
             self._store.put((keys[index], answer) for index, answer in zip(part, decoded, strict=True))

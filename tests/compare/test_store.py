@@ -87,25 +87,39 @@ def test_a_killed_run_keeps_what_it_had_and_a_torn_line_is_decoded_again(tmp_pat
                 raise KeyboardInterrupt
             return super().generate(requests, progress)
 
-    requests = [replace(REQUEST, prompt=(i,), group=i // 5) for i in range(600)]
+    requests = [replace(REQUEST, prompt=(i,), group=i // 5) for i in range(2400)]
     dying = StoredBackend(Dies(), GenerationStore(tmp_path), IDENTITY)
     with pytest.raises(KeyboardInterrupt):
         dying.generate(requests)
     (path,) = tmp_path.glob("*.jsonl")
     kept = len(path.read_bytes().splitlines())
-    assert 256 <= kept < 300
+    assert 1024 <= kept < 1030
     path.write_bytes(path.read_bytes()[:-5])
     decoder, again = backend(tmp_path)
     answers = again.generate(requests)
-    assert sum(decoder.asked) == 600 - kept + 1
+    assert sum(decoder.asked) == 2400 - kept + 1
     assert answers == Decoder().generate(requests)
 
 
 def test_siblings_are_decoded_together(tmp_path):
-    requests = [replace(REQUEST, prompt=(i,), group=i // 100) for i in range(700)]
+    requests = [replace(REQUEST, prompt=(i,), group=i // 400) for i in range(2800)]
     decoder, stored = backend(tmp_path)
     stored.generate(requests)
-    assert decoder.asked == [300, 300, 100]
+    assert decoder.asked == [1200, 1200, 400]
+
+
+def test_prompts_that_begin_alike_are_decoded_together_and_answers_keep_their_order(tmp_path):
+    class Remembers(Decoder):
+        prompts: list[tuple[int, ...]] = []
+
+        def generate(self, requests, progress=None):
+            self.prompts += [request.prompt for request in requests]
+            return super().generate(requests, progress)
+
+    requests = [replace(REQUEST, prompt=(i % 3, *range(i)), group=i) for i in range(9)]
+    answers = StoredBackend(decoder := Remembers(), GenerationStore(tmp_path), IDENTITY).generate(requests)
+    assert [prompt[0] for prompt in decoder.prompts] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [answer.tokens[1] for answer in answers] == [i + 1 for i in range(9)]
 
 
 def test_two_processes_share_a_folder(tmp_path):
