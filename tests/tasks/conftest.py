@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The scripted model is a plain module beside the tests.
+sys.path.insert(0, str(Path(__file__).parent))
 
 NAMES = ("Ana", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gil", "Hanna", "Ida", "Jon", "Kim", "Leo")
 THINGS = ("apples", "books", "coins", "drums", "eggs", "flags", "gloves", "hats", "inks", "jars")
