@@ -4,12 +4,14 @@
 
 Draws (question, head set) pairs, decodes their questions' whole pools by the engine, and decodes
 each pair alone by ``model.generate`` under the same mask. Where two answers differ it prints the two
-best logits at the first difference: a numerical tie, or not.
+best logits at the first difference and how many steps of the precision part them: a numerical tie, or not.
+The same pairs go through ``model.generate`` in padded batches, too: what differs there is precision's own.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import sys
@@ -24,6 +26,7 @@ from engine import DATA, RESULTS, shown
 from engine_workload import load_lm, load_workload
 
 from sprint_eval.engine import Engine
+from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.request import Request
 from sprint_eval.files import write_json
 from sprint_eval.masking import HeadMasker
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--pool", default="5/10/15/20/25:*")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--plain-batch", type=int, default=32)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--split", default="train", choices=["test", "train"])
     parser.add_argument("--data-dir", default=str(DATA))
@@ -49,8 +53,14 @@ def main() -> None:
     answers = engine.generate(requests)
     masker, differences = HeadMasker(lm.model), []
     pairs = random.Random(3).sample(range(len(requests)), min(args.pairs, len(requests)))
-    for done, index in enumerate(pairs, 1):
-        alone = decode_alone(lm.model, masker, requests[index], len(answers[index].tokens))
+    plain = PlainEngine(lm.model, lm.tokenizer, batch_size=args.plain_batch)
+    padded = plain.generate([requests[index] for index in pairs])
+    padded_equal = 0
+    for done, (index, batched) in enumerate(zip(pairs, padded, strict=True), 1):
+        count = max(len(answers[index].tokens), len(batched.tokens))
+        longer = decode_alone(lm.model, masker, requests[index], count)
+        padded_equal += longer[: len(batched.tokens)] == list(batched.tokens)
+        alone = longer[: len(answers[index].tokens)]
         if alone != list(answers[index].tokens):
             found = compare(lm.model, masker, requests[index], alone, answers[index].tokens)
             differences.append(found)
@@ -61,11 +71,14 @@ def main() -> None:
         "arguments": shown(args),
         "pairs": len(pairs),
         "equal": len(pairs) - len(differences),
+        "padded_batches_equal": padded_equal,
+        "padded_batch_size": args.plain_batch,
         "differences": differences,
         "counters": engine.counters.as_dict(),
     }
     write_json(RESULTS / f"engine_exact_{args.dtype}.json", report)
     print(f"{report['equal']} of {len(pairs)} pairs equal, token for token", flush=True)
+    print(f"{padded_equal} of {len(pairs)} where transformers decodes batches of {args.plain_batch}")
 
 
 def decode_alone(model: Any, masker: HeadMasker, request: Request, count: int) -> list[int]:
@@ -97,12 +110,14 @@ def compare(
     with masker.every_row(request.heads), torch.no_grad():
         logits = model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
     best, second = logits.topk(2).values.tolist()
+    step = torch.finfo(model.dtype).eps * 2.0 ** math.floor(math.log2(abs(best)))
     return {
         "heads": str(request.heads),
         "place": place,
         "logits": [float(logits[alone[place]]), float(logits[ours[place]])],
         "best_two": [best, second],
         "margin": best - second,
+        "margin_steps": (best - second) / step,
     }
 
 
