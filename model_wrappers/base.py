@@ -29,7 +29,7 @@ from sprint_eval.model_wrappers.scoring import Scoring, ScoringArguments
 from sprint_eval.model_wrappers.stored import remove_empty_cache, stored_backend
 from sprint_eval.models import resolve_model_path
 from sprint_eval.outcomes.manifest import text_hash
-from sprint_eval.processes import allow_group_on_cpu
+from sprint_eval.processes import allow_group_on_cpu, start_processes_asked_for
 from sprint_eval.prompts import GenerationSettings, encode_prompts
 
 _LOGGER = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class HeadSetLM(HFLM, abc.ABC):
             self._engine_name = engine
             self._draw_seed = as_int("draw_seed", draw_seed)
             path = resolve_model_path(pretrained) if isinstance(pretrained, str) else pretrained
+            start_processes_asked_for()
             allow_group_on_cpu()
             super().__init__(path, **kwargs)
             self._take_process_index()

@@ -2,13 +2,14 @@
 
 On a machine without an accelerator accelerate needs help twice: it forms a process group on the CPU only
 where a variable asks for the CPU, so that every process of ``torchrun`` would do all the work; and
-``accelerate launch --cpu --num_processes N`` starts one process whatever N.
+``accelerate launch --cpu --num_processes N`` starts one process whatever N, which then becomes N by itself.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,8 +45,6 @@ def this_process(environment: Mapping[str, str] | None = None) -> Process:
     count = next((int(given[name]) for name in _COUNT_VARIABLES if given.get(name)), 1)
     if not 0 <= index < count:
         raise ArgumentError(f"process index {index} of {count} processes: check RANK and WORLD_SIZE")
-    if count == 1:
-        _warn_of_one_process()
     return Process(index, count)
 
 
@@ -57,28 +56,43 @@ def allow_group_on_cpu() -> None:
         os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 
 
-def _warn_of_one_process() -> None:
-    asked = asked_of_launcher(_command_of_parent())
-    if asked > 1:
-        _LOGGER.warning(
-            "accelerate launch --cpu starts one process, not the %d asked for; "
-            "to share the work use: torchrun --nproc_per_node %d -m …",
-            asked,
-            asked,
-        )
+def start_processes_asked_for() -> None:
+    """Under ``accelerate launch --cpu --num_processes N``, begin anew as N processes.
+
+    This process becomes ``torchrun`` with its own command line, and the call does not return; in every
+    other case it returns and nothing happens. To be called before anything is computed or written.
+    """
+    asked = asked_of_launcher(_command_of_parent()) if this_process().count == 1 else 1
+    if asked == 1:
+        return
+    _LOGGER.warning("accelerate launch --cpu starts one process; torchrun starts the %d asked for", asked)
+    logging.shutdown()
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *torchrun_arguments(asked, sys.orig_argv[1:])])
+
+
+def torchrun_arguments(count: int, command: Sequence[str]) -> list[str]:
+    """Arguments of Python that run ``[-m MODULE | SCRIPT] ARGUMENT…`` in ``count`` local processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    return [*launcher, "--nproc_per_node", str(count), *command]
 
 
 def asked_of_launcher(command: Sequence[str]) -> int:
-    """Processes that a command line of ``accelerate launch --cpu`` asks for; 1 for any other command."""
+    """Processes that ``accelerate launch --cpu`` on one machine was asked for; 1 for any other command."""
     launcher = any(word in ("launch", "accelerate-launch", "accelerate.commands.launch") for word in command)
-    if not launcher or "--cpu" not in command:
+    if not launcher or "--cpu" not in command or _option(command, "num_machines") not in ("", "1"):
         return 1
+    count = _option(command, "num_processes")
+    return max(int(count), 1) if count.isdigit() else 1
+
+
+def _option(command: Sequence[str], name: str) -> str:
+    """An option's value in either spelling of accelerate; empty if it is not given."""
     for number, word in enumerate(command):
-        name, _, value = word.partition("=")
-        if name in ("--num_processes", "--num-processes"):
-            value = value or (command[number + 1] if number + 1 < len(command) else "")
-            return int(value) if value.isdigit() else 1
-    return 1
+        key, _, value = word.partition("=")
+        if key.replace("-", "_") == f"__{name}":
+            return value or (command[number + 1] if number + 1 < len(command) else "")
+    return ""
 
 
 def _command_of_parent() -> list[str]:

@@ -130,8 +130,9 @@ def test_processes_share_the_work_and_agree_with_one(tiny_checkpoint: str, tmp_p
     alone = evaluate(tmp_path / "one", "pruned-head", args, *common)
     assert len(alone["rows"]) == 7
     assert alone["config"]["requests_by_process"] == [28]
-    for count, shares in ((2, [16, 12]), (4, [8, 8, 8, 4])):
-        launcher = ("torch.distributed.run", "--nproc_per_node", str(count), "-m")
+    accelerate = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m")
+    torchrun = ("torch.distributed.run", "--nproc_per_node", "4", "-m")
+    for count, launcher, shares in ((2, accelerate, [16, 12]), (4, torchrun, [8, 8, 8, 4])):
         shared = evaluate(tmp_path / str(count), "pruned-head", args, *common, launcher=launcher)
         assert texts(alone) == texts(shared)
         # Each process did its own part, of seven questions four candidates each; padding is not decoded anew.

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from sprint_eval.errors import ArgumentError
-from sprint_eval.processes import Process, allow_group_on_cpu, asked_of_launcher, this_process
+from sprint_eval.processes import (
+    Process,
+    allow_group_on_cpu,
+    asked_of_launcher,
+    start_processes_asked_for,
+    this_process,
+    torchrun_arguments,
+)
 
 
 def test_process_of_a_launcher() -> None:
@@ -33,6 +40,9 @@ def test_processes_own_every_question_once() -> None:
         ("accelerate launch --num-processes=4 --cpu -m lm_eval", 4),
         ("accelerate launch --num_processes 4 -m lm_eval", 1),  # GPUs: as many as asked for are started
         ("python -m accelerate.commands.launch --cpu --num_processes 3 run.py", 3),
+        ("accelerate launch --cpu --num_processes 2 --num_machines 1 -m lm_eval", 2),
+        ("accelerate launch --cpu --num_processes 2 --num-machines=2 -m lm_eval", 1),  # not ours to number
+        ("accelerate launch --cpu --num_processes 0 -m lm_eval", 1),
         ("accelerate launch --cpu -m lm_eval", 1),
         ("accelerate launch --cpu --num_processes", 1),
         ("bash", 1),
@@ -54,14 +64,34 @@ def test_a_group_on_the_cpu_is_asked_for_only_among_several(monkeypatch: pytest.
             assert os.environ.get("ACCELERATE_USE_CPU") == expected
 
 
+def test_a_command_becomes_one_of_torchrun() -> None:
+    arguments = torchrun_arguments(2, ["-m", "lm_eval", "--limit", "4"])
+    assert arguments[:2] == ["-m", "torch.distributed.run"]
+    assert arguments[-6:] == ["--nproc_per_node", "2", "-m", "lm_eval", "--limit", "4"]
+
+
+def test_nothing_is_started_anew_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.execv", lambda *arguments: pytest.fail("became another program"))
+    asking = ["accelerate", "launch", "--cpu", "--num_processes", "2"]
+    start_processes_asked_for()
+    monkeypatch.setattr("sprint_eval.processes._command_of_parent", lambda: asking)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    start_processes_asked_for()
+
+
 @pytest.mark.slow
-def test_one_process_in_place_of_many_is_said(tmp_path: Path) -> None:
+def test_accelerate_on_cpus_starts_as_many_processes_as_asked_for(tmp_path: Path) -> None:
     script = tmp_path / "part.py"
     script.write_text(
-        "from sprint_eval.processes import this_process\nprint(this_process())\n", encoding="utf-8"
+        "import sys\nfrom sprint_eval.processes import start_processes_asked_for, this_process\n"
+        "start_processes_asked_for()\n"
+        f"open({str(tmp_path)!r} + f'/{{this_process()}}', 'w').write(sys.argv[1])\n",
+        encoding="utf-8",
     )
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "3"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", str(script)]
-    done = subprocess.run(launch, capture_output=True, text=True, check=True)
-    started = done.stdout.count("Process(")
-    assert started == 3 or "starts one process, not the 3 asked for" in done.stderr
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", str(script), "x y"]
+    subprocess.run(launch, check=True)
+    script.unlink()
+    assert {path.name for path in tmp_path.iterdir()} == {str(Process(i, 3)) for i in range(3)}
+    assert {path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {"x y"}

@@ -102,8 +102,11 @@ def _training_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run it, and say what to do next."""
     from sprint_eval.distillation.run import distill
+    from sprint_eval.processes import start_processes_asked_for
 
-    report = distill(request_of(args))
+    request = request_of(args)
+    start_processes_asked_for()
+    report = distill(request)
     if report:
         reduced = report["reductions_percent"]
         print(

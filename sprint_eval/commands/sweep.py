@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep, or estimate it."""
+    from sprint_eval.processes import start_processes_asked_for
     from sprint_eval.sweep import SweepConfig, dry_run, run_sweep
 
     config = SweepConfig(
@@ -92,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("\n".join(dry_run(config, processes=args.processes).lines()))
         return 0
+    start_processes_asked_for()
     result = run_sweep(config)
     outcomes = result.outcomes
     if result.missing:

@@ -109,16 +109,16 @@ def test_siblings_are_decoded_together(tmp_path):
 
 
 def test_prompts_that_begin_alike_are_decoded_together_and_answers_keep_their_order(tmp_path):
-    class Remembers(Decoder):
-        prompts: list[tuple[int, ...]] = []
+    seen = []
 
+    class Remembers(Decoder):
         def generate(self, requests, progress=None):
-            self.prompts += [request.prompt for request in requests]
+            seen.extend(request.prompt for request in requests)
             return super().generate(requests, progress)
 
     requests = [replace(REQUEST, prompt=(i % 3, *range(i)), group=i) for i in range(9)]
-    answers = StoredBackend(decoder := Remembers(), GenerationStore(tmp_path), IDENTITY).generate(requests)
-    assert [prompt[0] for prompt in decoder.prompts] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    answers = StoredBackend(Remembers(), GenerationStore(tmp_path), IDENTITY).generate(requests)
+    assert [prompt[0] for prompt in seen] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [answer.tokens[1] for answer in answers] == [i + 1 for i in range(9)]
 
 
