@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Everything behind docs/results/router-smollm2, by its protocol.md. Hours on two cores; every step resumes.
 # Usage: DATA=folder-of-the-data benchmarks/router_evidence.sh [WORK] [SETTING…]   (all settings unless named)
-# On two cores two calls side by side are fastest, with PROCESSES=1 and settings of their own: first
-# "asdiv-tuned asdiv-base", and "rg-base rg-tuned gsm8k-tuned"; then one call for all, which makes the tables.
+#   PROCESSES=2   that share each step, on OMP_NUM_THREADS=1 each
 set -euo pipefail
 data=$(realpath "${DATA:?the folder with asdiv_a_fold0.jsonl … and gsm8k_train.jsonl …}")
 work=${1:-runs/router}
@@ -26,7 +25,8 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
   done
   [ -z "${8:-}" ] || shots=(-- --num_fewshot "$8")
   local common=(--model "$model" --tasks "$task" --n 8 --out "$work/$name/compare" --outcomes "$work/$name/outcomes"
-    --router "$work/$name"/router-{0,1,2} --metadata "$7" --model_args dtype=bfloat16 ${test:+--limit "$test"})
+    --router "$work/$name"/router-{0,1,2} --metadata "$7" --model_args dtype=bfloat16 ${test:+--limit "$test"}
+    --processes "${PROCESSES:-2}")
   "$bin/sprint-eval" compare "${common[@]}" --seeds 0 1 2 \
     --methods oracle greedy best random cover nearest coverage "${shots[@]}"
   "$bin/sprint-eval" compare "${common[@]}" --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="K", help="the first K questions of each task")
     parser.add_argument("--metadata", metavar="K=V,…", help="the tasks' metadata, e.g. data_dir=data")
     parser.add_argument("--model_args", metavar="K=V,…", help="for every model, e.g. dtype=float32")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="P",
+        help="local processes that share a run's questions",
+    )
     parser.add_argument("--no-store", action="store_true", help="decode everything anew in every run")
     parser.add_argument("--reference", metavar="METHOD", help="the leaderboard's method to compare with")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and do nothing")
@@ -67,14 +75,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from sprint_eval.compare.figure import write_figure
     from sprint_eval.compare.plan import plan
-    from sprint_eval.compare.runner import carry_out, shown
+    from sprint_eval.compare.runner import carry_out, run_lm_eval, shown
 
+    if args.processes < 1:
+        raise ArgumentError(f"--processes {args.processes}: expected 1 or more")
     comparison = comparison_of(args)
     runs = plan(comparison)
     if args.dry_run:
         print("\n".join(shown(run) for run in runs))
         return 0
-    carry_out(runs, comparison.out)
+    carry_out(runs, comparison.out, partial(run_lm_eval, processes=args.processes))
     board = _board(comparison, args.reference)
     for path in write_figure(comparison.out / "figure4", panels_of(board, runs, comparison.n)):
         print(f"figure: {path}")

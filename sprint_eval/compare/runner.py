@@ -15,6 +15,7 @@ from pathlib import Path
 from sprint_eval.compare.plan import Run
 from sprint_eval.errors import GenerationError
 from sprint_eval.files import write_atomic
+from sprint_eval.processes import torchrun_arguments
 
 Execute = Callable[[Sequence[str], Path], int]
 """Runs lm_eval with these arguments, its output into a file; returns its exit code."""
@@ -67,12 +68,15 @@ def shown(run: Run) -> str:
     return shlex.join(["lm_eval", *run.arguments])
 
 
-def run_lm_eval(arguments: Sequence[str], log: Path) -> int:
-    """Run lm_eval in a process of its own; it finds our models whether or not the hook is installed."""
+def run_lm_eval(arguments: Sequence[str], log: Path, processes: int = 1) -> int:
+    """Run lm_eval in a process of its own, or several; it finds our models without the hook, too."""
     environment = {"TOKENIZERS_PARALLELISM": "false", **os.environ}
+    command = ["-m", "sprint_eval", "lm-eval", *arguments]
+    if processes > 1:
+        command = torchrun_arguments(processes, command)
     with log.open("w", encoding="utf-8") as handle:
         finished = subprocess.run(
-            [sys.executable, "-m", "sprint_eval", "lm-eval", *arguments],
+            [sys.executable, *command],
             env=environment,
             stdout=handle,
             stderr=subprocess.STDOUT,
@@ -91,4 +95,7 @@ def _content(run: Run) -> str:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
-    return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "it said nothing")
+    said = [line.strip() for line in lines if line.strip()]
+    # The launcher of several processes goes on talking after one of them has said what is wrong.
+    ours = [line for line in said if line.startswith("sprint-eval: error:")]
+    return (ours or said or ["it said nothing"])[-1][-300:]

@@ -165,6 +165,15 @@ def test_a_run_without_results_is_not_done(comparison):
         carry_out(plan(comparison), comparison.out, silent)
 
 
+def test_of_what_a_launcher_says_our_own_line_is_the_message(comparison):
+    def failing(arguments, log):
+        log.write_text("sprint-eval: error: no such router\nE1125 launch: exitcode 2\n=====\n")
+        return 1
+
+    with pytest.raises(GenerationError, match=r"exit code 1 .*: sprint-eval: error: no such router"):
+        carry_out(plan(comparison), comparison.out, failing)
+
+
 def test_curves_average_runs_and_draw_questions():
     scores = np.zeros((2, 100, 3))
     scores[0, :50, 0], scores[1, :50, 0] = 1, 0

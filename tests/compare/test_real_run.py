@@ -1,9 +1,13 @@
 """The whole command through the real lm_eval, on a random model."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sprint_eval.cli import main
+from sprint_eval.errors import CommandExit
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout, HeadPool
 from sprint_eval.outcomes import Outcomes
@@ -43,3 +47,40 @@ def test_compare_runs_resumes_and_draws(tiny_checkpoint, router, tmp_path, capsy
     assert len(list((out / "results").rglob("samples_*.jsonl"))) == 2
     assert main(line) == 0
     assert capsys.readouterr().out.count("done before") == 2
+
+
+def answers(out: Path) -> dict[str, list[str]]:
+    """Each question's candidates, from the only samples below ``out``."""
+    (samples,) = (out / "results").rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
+    return {row["doc"]["question"]: row["resps"][0][: len(row["candidates"])] for row in rows}
+
+
+def test_two_processes_share_a_run_and_its_store(tiny_checkpoint, router, tmp_path, capsys):
+    found = []
+    for count in ("1", "2"):
+        out = tmp_path / count
+        line = [
+            "compare",
+            "--model",
+            tiny_checkpoint,
+            "--tasks",
+            "rg_math_pass_at_n_fewshot",
+            "--out",
+            str(out),
+        ]
+        line += ["--router", str(router), "--methods", "nearest", "--n", "2", "--limit", "3"]
+        line += ["--processes", count, "--model_args", "dtype=float32", "--", "--device", "cpu"]
+        assert main(line) == 0
+        found.append(answers(out))
+        assert len(list((out / "store").glob("*.jsonl"))) == int(count)
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+
+
+def test_no_processes_are_refused(tmp_path, capsys):
+    line = ["compare", "--model", "m", "--tasks", "t", "--out", str(tmp_path), "--processes", "0"]
+    with pytest.raises(CommandExit) as caught:
+        main(line)
+    assert caught.value.code == 2
+    assert "--processes 0: expected 1 or more" in capsys.readouterr().err

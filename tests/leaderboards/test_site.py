@@ -52,16 +52,22 @@ def test_sorting_by_a_column_both_ways(browser: Chrome, site: str) -> None:
     quiet(browser)
 
 
+def type_keys(browser: Chrome, keys: str) -> None:
+    """Key by key to whatever has the focus then: the page draws itself anew after each."""
+    from selenium.webdriver import ActionChains
+
+    for key in keys:
+        ActionChains(browser).send_keys(key).perform()
+
+
 def test_search_filters_and_keeps_the_focus(browser: Chrome, site: str) -> None:
     visit(browser, site, "table.ranking")
     field = wait(browser, "#find")
     field.click()
-    for letter in "hf gr":
-        browser.switch_to.active_element.send_keys(letter)
+    type_keys(browser, "hf gr")
     until(lambda: names(browser) == ["hf greedy"])
     assert browser.switch_to.active_element.get_attribute("value") == "hf gr"
-    for letter in "zz":
-        browser.switch_to.active_element.send_keys(letter)
+    type_keys(browser, "zz")
     assert "No method is left" in wait(browser, ".empty").text
 
 
@@ -175,12 +181,12 @@ def test_drill_down_to_the_candidates(browser: Chrome, site: str) -> None:
 def test_keyboard_reaches_tabs_and_sorting(browser: Chrome, site: str) -> None:
     visit(browser, site, "table.ranking")
     browser.execute_script("document.getElementById('tab-curves').focus()")
-    browser.switch_to.active_element.send_keys("\n")
+    type_keys(browser, "\n")
     wait(browser, "svg.chart")
     assert browser.switch_to.active_element.get_attribute("id") == "tab-curves"
     visit(browser, site, "table.ranking")
     browser.execute_script("document.getElementById('sort-k1').focus()")
-    browser.switch_to.active_element.send_keys("\n")
+    type_keys(browser, "\n")
     wait(browser, "th[aria-sort=descending] #sort-k1")
     assert "sort=k1" in state(browser)
     assert browser.switch_to.active_element.get_attribute("id") == "sort-k1"
