@@ -41,13 +41,9 @@ def main() -> None:
     spread = np.sqrt(first.mean(axis=0) * (1 - first.mean(axis=0)) / len(cells))
     print(f"{len(cells)} questions x {len(columns)} (base included)")
     print(f"texts equal: {texts.mean():.3f}   verdicts equal: {(first == second).mean():.3f}")
-    print(
-        f"accuracy: {first.mean():.4f} and {second.mean():.4f}; base {first[:, -1].mean():.4f} and ", end=""
-    )
-    print(f"{second[:, -1].mean():.4f}")
-    print(
-        f"a head's accuracy moves by {np.abs(moved).mean():.4f} on average, {np.abs(moved).max():.4f} at most"
-    )
+    print(f"accuracy: {first.mean():.4f} and {second.mean():.4f}")
+    print(f"of the base: {first[:, -1].mean():.4f} and {second[:, -1].mean():.4f}")
+    print(f"a head's moves by {np.abs(moved).mean():.4f} on average, {np.abs(moved).max():.4f} at most")
     print(f"its standard error over these questions is {spread.mean():.4f} on average")
 
 

@@ -1,4 +1,4 @@
-"""The loop: whole questions, in order, graded by the task, written before the next ones."""
+"""The loop: whole questions, alike ones together, graded by the task, written before the next ones."""
 
 from __future__ import annotations
 
