@@ -21,6 +21,10 @@ from typing import Any
 
 import pytest
 
+# The proxy is a plain module beside the tests.
+sys.path.insert(0, str(Path(__file__).parent))
+from faults import FaultyProxy
+
 collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*.py"]
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
@@ -151,6 +155,14 @@ def real_server(
 def server(real_server: RealServer) -> str:
     """The address of its API."""
     return real_server.url
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[FaultyProxy]:
+    """A proxy before it that spoils answers on demand."""
+    made = FaultyProxy(server)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 from sprint_eval.errors import ArgumentError, SprintError
 from sprint_eval.outcomes import Outcomes
-from sprint_eval.outcomes.shard import Process
+from sprint_eval.processes import Process
 from sprint_eval.sweep import run_sweep
 from sprint_eval.sweep.model import load_model
 
@@ -72,6 +72,36 @@ def test_on_a_server(
     server: str, sweep_config: Callable[..., Any], adapters: Path, swept_here: Outcomes
 ) -> None:
     _same(run_sweep(sweep_config("openai", base_url=server, adapters=str(adapters))).outcomes, swept_here)
+
+
+def test_500s_and_slow_answers_on_the_way_to_a_server_change_nothing(
+    proxy: Any, sweep_config: Callable[..., Any], adapters: Path, swept_here: Outcomes
+) -> None:
+    slow = {7, 16}
+    proxy.fault = lambda n: 20.0 if n in slow else 500 if n % 4 == 1 else None
+    config = sweep_config("openai", base_url=proxy.url, adapters=str(adapters), timeout=15)
+    result = run_sweep(config)
+    assert proxy.happened["500"] > CELLS // 4
+    assert proxy.happened["held"] == len(slow)
+    assert (result.written, result.missing) == (CELLS, 0)
+    _same(result.outcomes, swept_here)
+
+
+def test_a_server_that_answers_500_for_good_stops_the_sweep_which_resumes(
+    proxy: Any, sweep_config: Callable[..., Any], adapters: Path, swept_here: Outcomes
+) -> None:
+    config = sweep_config("openai", base_url=proxy.url, adapters=str(adapters), retries=2)
+    proxy.fault = lambda n: 500 if _written(config.out) else None
+    with pytest.raises(SprintError, match=r"/completions failed 3 times, last with: HTTP 500") as error:
+        run_sweep(config)
+    assert "\n" not in str(error.value)
+    before = _written(config.out)
+    assert 0 < before < CELLS
+    proxy.fault = lambda n: None
+    result = run_sweep(config)
+    assert result.written < CELLS, "it went on where it stopped"
+    assert result.missing == 0
+    _same(result.outcomes, swept_here)
 
 
 def test_an_adapter_that_the_server_loses_stops_the_sweep_which_resumes(
