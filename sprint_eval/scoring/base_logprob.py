@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sprint_eval.scoring.base import Answer, Progress, batches, score_distinct
+from sprint_eval.scoring.prefix import PrefixChain, shared_length
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +27,8 @@ class BaseLogprob:
     """``score=base_logprob``: ``(1/T) Σ_t log p(y_t | prompt, y_<t)`` under a model as it is, no head masked.
 
     The T tokens are those that were decoded, the stop among them, so that an answer which ends where
-    the base would end scores higher than one that runs on. A forward a distinct (prompt, answer).
+    the base would end scores higher than one that runs on. Each distinct (prompt, answer) is computed
+    once; where answers share their prompts, or prompts their beginnings, so are those.
     """
 
     name = "base_logprob"
@@ -57,6 +60,59 @@ class BaseLogprob:
         return {"scorer": self.name}
 
     def _scores(self, pairs: list[_Pair], progress: Progress | None) -> list[float]:
+        if self._worth_sharing(pairs):
+            return self._with_shared_prompts(pairs, progress)
+        return self._alone(pairs, progress)
+
+    def _worth_sharing(self, pairs: list[_Pair]) -> bool:
+        """Whether it saves half of all tokens: a prompt at a time fills no batch."""
+        if not self._keeps or not PrefixChain.suits(self._model):
+            return False
+        prompts = sorted({prompt for prompt, _ in pairs})
+        shared = sum(shared_length(a, b) for a, b in pairwise(prompts))
+        new = sum(map(len, prompts)) - shared
+        answers = sum(len(tokens) for _, tokens in pairs)
+        return 2 * (new + answers) <= sum(len(prompt) for prompt, _ in pairs) + answers
+
+    def _with_shared_prompts(self, pairs: list[_Pair], progress: Progress | None) -> list[float]:
+        scores = [0.0] * len(pairs)
+        widths = [len(tokens) for _, tokens in pairs]
+        chain = PrefixChain(self._model)
+        vocabulary = int(self._model.config.get_text_config().vocab_size)
+        order = sorted(range(len(pairs)), key=lambda i: (pairs[i][0], len(pairs[i][1])))
+        for prompt, siblings in groupby(order, key=lambda i: pairs[i][0]):
+            chain.move(prompt[:-1])
+
+            def fits(rows: int, width: int, before: int = len(prompt)) -> bool:
+                return rows * (before + width) <= self._max_tokens and rows * width * vocabulary <= _LOGITS
+
+            for batch in batches(widths, siblings, fits):
+                found = self._continue(chain, prompt, [pairs[i][1] for i in batch])
+                for index, value in zip(batch, found, strict=True):
+                    scores[index] = value
+                if progress is not None:
+                    progress(len(batch))
+        return scores
+
+    def _continue(
+        self, chain: PrefixChain, prompt: tuple[int, ...], answers: list[tuple[int, ...]]
+    ) -> list[float]:
+        """Scores of answers to the prompt whose tokens but the last are in the chain."""
+        width = max(map(len, answers))
+        device = self._model.device
+        rows = [[prompt[-1], *tokens] + [0] * (width - len(tokens)) for tokens in answers]
+        ids = torch.tensor(rows, device=device)  # [batch, 1 + width]
+        lengths = torch.tensor([len(prompt) + len(tokens) for tokens in answers], device=device)
+        mask = (torch.arange(len(prompt) + width - 1, device=device) < lengths[:, None]).long()
+        cache = chain.cache(len(rows))
+        with torch.no_grad():
+            logits = self._model(
+                input_ids=ids[:, :-1], attention_mask=mask, past_key_values=cache, use_cache=True
+            ).logits
+        return [_mean(logits[row, : len(tokens)], ids[row, 1:]) for row, tokens in enumerate(answers)]
+
+    def _alone(self, pairs: list[_Pair], progress: Progress | None) -> list[float]:
+        """Every pair a row of its own, whole."""
         widths = [len(prompt) + len(tokens) for prompt, tokens in pairs]
         # Answers to one question stand together: a forward keeps the logits of few positions.
         order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][0]), pairs[i][0], widths[i]))
@@ -100,9 +156,13 @@ class BaseLogprob:
         means = []
         for row, (prompt, tokens) in enumerate(pairs):
             at = len(prompt) - 1 - start
-            picked = _log_probabilities(logits[row, at : at + len(tokens)], ids[row, len(prompt) :])
-            means.append(float(picked.cpu().double().mean()))
+            means.append(_mean(logits[row, at : at + len(tokens)], ids[row, len(prompt) :]))
         return means
+
+
+def _mean(logits: Tensor, targets: Tensor) -> float:
+    """Mean log-probability of the targets that logits ``[T, vocabulary]`` predict."""
+    return float(_log_probabilities(logits, targets).cpu().double().mean())
 
 
 def _span(pairs: Sequence[_Pair]) -> tuple[int, int]:

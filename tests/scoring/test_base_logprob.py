@@ -13,6 +13,7 @@ from sprint_eval.errors import GenerationError
 from sprint_eval.heads import HeadSet
 from sprint_eval.masking import HeadMasker
 from sprint_eval.scoring import Answer, BaseLogprob
+from sprint_eval.scoring.prefix import PrefixChain
 
 
 def answers(count: int = 12, seed: int = 0) -> list[Answer]:
@@ -24,6 +25,15 @@ def answers(count: int = 12, seed: int = 0) -> list[Answer]:
 
     prompts = [ids(3 + 4 * (i % 5)) for i in range(5)]
     return [Answer(prompts[i % 5], ids(1 + i % 9), "q", f"a{i}") for i in range(count)]
+
+
+def siblings(count: int = 24) -> list[Answer]:
+    """Answers of 1 to 9 tokens to four prompts that begin alike, one of them the beginning of another."""
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(3, 60, (60,), generator=draw).tolist()
+    prompts = [tuple(ids[:30]), tuple(ids[:34]), (*ids[:25], *ids[40:47]), tuple(ids[50:60])]
+    tails = torch.randint(3, 60, (count, 9), generator=draw).tolist()
+    return [Answer(prompts[i % 4], tuple(tails[i][: 1 + i % 9]), "q", f"a{i}") for i in range(count)]
 
 
 def naive(model: Any, answer: Answer) -> float:
@@ -44,6 +54,42 @@ def test_it_is_the_mean_of_the_tokens_log_probabilities(model_type: str, tiny_mo
     scores = BaseLogprob(model).score(wanted)
     assert scores == pytest.approx([naive(model, answer) for answer in wanted], abs=2e-4)
     assert len(set(scores)) == len(scores)
+
+
+@pytest.mark.parametrize("model_type", sorted(ARCHITECTURES))
+def test_so_it_is_where_answers_share_a_prompt(model_type: str, tiny_model: Any) -> None:
+    model = tiny_model(model_type)
+    tokens: list[int] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: tokens.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    wanted = siblings()
+    scores = BaseLogprob(model).score(wanted)
+    spent, whole = sum(tokens), sum(len(answer.prompt) + len(answer.tokens) for answer in wanted)
+    shares = PrefixChain.suits(model)
+    assert shares or model_type not in ("llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "opt", "olmo2")
+    assert spent < 0.5 * whole if shares else spent >= whole
+    assert scores == pytest.approx([naive(model, answer) for answer in wanted], abs=2e-4)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 80, 10_000])
+def test_few_siblings_at_once_change_nothing(
+    max_tokens: int, tiny_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model("llama")
+    whole = BaseLogprob(model).score(siblings())
+    assert BaseLogprob(model, max_tokens).score(siblings()) == pytest.approx(whole, abs=1e-5)
+    monkeypatch.setattr("sprint_eval.scoring.base_logprob._LOGITS", 64 * 20)
+    told: list[int] = []
+    assert BaseLogprob(model).score(siblings(), told.append) == pytest.approx(whole, abs=1e-5)
+    assert sum(told) == len(siblings())
+    assert max(told) < 20
+
+
+def test_a_prompt_of_one_token_has_nothing_to_share(tiny_model: Any) -> None:
+    model = tiny_model("llama")
+    wanted = [Answer((5,), tuple(range(6, 8 + i)), "q", "a") for i in range(3)] + siblings()
+    assert BaseLogprob(model).score(wanted) == pytest.approx([naive(model, a) for a in wanted], abs=2e-4)
 
 
 @pytest.mark.parametrize("max_tokens", [1, 40, 10_000])
