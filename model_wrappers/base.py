@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -26,7 +27,7 @@ from sprint_eval.model_wrappers.answers import Decoded, Variant
 from sprint_eval.model_wrappers.arguments import as_int, check_unknown
 from sprint_eval.model_wrappers.candidates import Question, group_requests
 from sprint_eval.model_wrappers.scoring import Scoring, ScoringArguments
-from sprint_eval.model_wrappers.stored import remove_empty_cache, stored_backend
+from sprint_eval.model_wrappers.stored import remove_empty_cache, stored_backend, stored_scorer
 from sprint_eval.models import resolve_model_path
 from sprint_eval.outcomes.manifest import text_hash
 from sprint_eval.processes import allow_group_on_cpu, start_processes_asked_for
@@ -92,7 +93,9 @@ class HeadSetLM(HFLM, abc.ABC):
             self._template_name: bool | str = True
             self._template_applied = False
             self.prepare(self._layout())
-            self._scoring: Scoring | None = wanted.load(self.model, self.device)
+            self._scoring: Scoring | None = wanted.load(
+                self.model, self.device, partial(stored_scorer, self, store)
+            )
 
     # What a method must say.
 

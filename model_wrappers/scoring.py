@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sprint_eval.compare.stored import StoredScorer
 from sprint_eval.errors import ArgumentError, did_you_mean
 
 if TYPE_CHECKING:
@@ -61,12 +62,13 @@ class ScoringArguments:
             check_reward_model(path)
         return cls(name, path)
 
-    def load(self, model: Any, device: Any) -> Scoring | None:
+    def load(self, model: Any, device: Any, keep: Callable[[Scorer], Scorer]) -> Scoring | None:
         """The scorer, loaded; ``None`` where none is asked for.
 
         Args:
             model: the loaded base.
             device: where a reward model goes.
+            keep: puts a scorer behind a store.
 
         Raises:
             ArgumentError: the reward model cannot be loaded.
@@ -76,8 +78,8 @@ class ScoringArguments:
         from sprint_eval.scoring import BaseLogprob, RewardModel
 
         if self.reward_model is not None:
-            return Scoring(RewardModel.load(self.reward_model, device))
-        return Scoring(BaseLogprob(model))
+            return Scoring(keep(RewardModel.load(self.reward_model, device)))
+        return Scoring(keep(BaseLogprob(model)))
 
 
 class Scoring:
@@ -85,7 +87,7 @@ class Scoring:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
-        self._own: dict[str, float] = {"scored": 0, "seconds": 0.0}
+        self._own: dict[str, float] = {"scored": 0, "from_store": 0, "seconds": 0.0}
         self._total = dict(self._own)
 
     def scores(self, answers: Sequence[Answer], hidden: bool) -> list[float]:
@@ -101,6 +103,8 @@ class Scoring:
         with tqdm(total=distinct, disable=hidden, desc=f"scoring ({self._scorer.name})") as bar:
             scores = self._scorer.score(answers, bar.update)
         self._own["scored"] += distinct
+        if isinstance(self._scorer, StoredScorer):
+            self._own["from_store"] = self._scorer.from_store
         self._own["seconds"] += time.perf_counter() - started
         return scores
 
@@ -112,10 +116,15 @@ class Scoring:
         """Take the costs of all processes, which run side by side."""
         self._total = {
             "scored": sum(int(part["scored"]) for part in parts),
+            "from_store": sum(int(part["from_store"]) for part in parts),
             "seconds": max(part["seconds"] for part in parts),
         }
 
     def info(self) -> dict[str, Any]:
-        """For the results' ``config``."""
-        cost = {"scored_answers": self._total["scored"], "score_seconds": self._total["seconds"]}
+        """For the results' ``config``; the seconds of scores from a store are unknown, so none are told."""
+        cost = {"scored_answers": self._total["scored"]}
+        if self._total["from_store"]:
+            cost["scores_from_store"] = self._total["from_store"]
+        else:
+            cost["score_seconds"] = self._total["seconds"]
         return self._scorer.info() | cost

@@ -1,4 +1,4 @@
-"""Answers kept between runs of our models, and the harness's own cache, which can't keep them."""
+"""Answers and scores kept between runs of our models, and the harness's own cache, which can't keep them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sprint_eval.backends import Backend
-from sprint_eval.compare.store import GenerationStore, StoredBackend
+from sprint_eval.compare.stored import StoredBackend, StoredScorer, generation_store, score_store
 from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.scoring import Scorer
+
+_SCORES = "scores"  # the folder beside the answers
 
 
 def stored_backend(
@@ -21,19 +24,28 @@ def stored_backend(
         fingerprint: the model's.
         engine: name of who decodes.
     """
+    identity = {**_identity(lm, fingerprint), "engine": engine, "settings": asdict(settings)}
+    return StoredBackend(backend, generation_store(Path(folder)), identity)
+
+
+def stored_scorer(lm: Any, folder: str | None, scorer: Scorer) -> Scorer:
+    """The scorer behind a store of its own in the same folder; as it is where there is no folder."""
+    if folder is None:
+        return scorer
+    return StoredScorer(scorer, score_store(Path(folder) / _SCORES), _identity(lm, lm.fingerprint))
+
+
+def _identity(lm: Any, fingerprint: str) -> dict[str, Any]:
     import torch
     import transformers
 
-    identity = {
+    return {
         "model": fingerprint,
         "dtype": str(lm.model.dtype),
         "device": lm.device.type,
-        "engine": engine,
-        "settings": asdict(settings),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    return StoredBackend(backend, GenerationStore(Path(folder)), identity)
 
 
 def remove_empty_cache(cache_hook: Any) -> None:

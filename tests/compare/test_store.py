@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sprint_eval.compare.store import GenerationStore, StoredBackend
+from sprint_eval.compare.stored import StoredBackend, generation_store
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import Generation, Request, Sampling
 from sprint_eval.errors import StoreError
@@ -35,7 +35,7 @@ class Decoder:
 
 def backend(folder, **identity):
     decoder = Decoder()
-    return decoder, StoredBackend(decoder, GenerationStore(folder), IDENTITY | identity)
+    return decoder, StoredBackend(decoder, generation_store(folder), IDENTITY | identity)
 
 
 def test_a_second_run_decodes_nothing_and_says_the_same(tmp_path):
@@ -88,7 +88,7 @@ def test_a_killed_run_keeps_what_it_had_and_a_torn_line_is_decoded_again(tmp_pat
             return super().generate(requests, progress)
 
     requests = [replace(REQUEST, prompt=(i,), group=i // 5) for i in range(2400)]
-    dying = StoredBackend(Dies(), GenerationStore(tmp_path), IDENTITY)
+    dying = StoredBackend(Dies(), generation_store(tmp_path), IDENTITY)
     with pytest.raises(KeyboardInterrupt):
         dying.generate(requests)
     (path,) = tmp_path.glob("*.jsonl")
@@ -117,7 +117,7 @@ def test_prompts_that_begin_alike_are_decoded_together_and_answers_keep_their_or
             return super().generate(requests, progress)
 
     requests = [replace(REQUEST, prompt=(i % 3, *range(i)), group=i) for i in range(9)]
-    answers = StoredBackend(Remembers(), GenerationStore(tmp_path), IDENTITY).generate(requests)
+    answers = StoredBackend(Remembers(), generation_store(tmp_path), IDENTITY).generate(requests)
     assert [prompt[0] for prompt in seen] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [answer.tokens[1] for answer in answers] == [i + 1 for i in range(9)]
 
@@ -126,14 +126,14 @@ def test_two_processes_share_a_folder(tmp_path):
     one, two = backend(tmp_path)[1], backend(tmp_path)[1]
     one.generate([REQUEST])
     two.generate([REQUEST, replace(REQUEST, prompt=(9,))])
-    assert len(GenerationStore(tmp_path)) == 2
+    assert len(generation_store(tmp_path)) == 2
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be read"):
-        GenerationStore(tmp_path / "file" / "store")
+        generation_store(tmp_path / "file" / "store")
 
 
 def test_published_counters_leave_out_what_was_not_paid_here():

@@ -55,6 +55,17 @@ def test_every_candidate_is_scored_by_the_base(engine: str, tiny_checkpoint: str
     assert info["score_seconds"] > 0
 
 
+def test_a_store_keeps_scores_for_other_methods(tiny_checkpoint: str, tmp_path: Path) -> None:
+    pool = build(tiny_checkpoint, pool=POOL, score="base_logprob", store=str(tmp_path))
+    wanted = scores(pool.generate_until(instances(3), disable_tqdm=True))
+    assert pool.get_model_info()["score_seconds"] > 0
+    alone = build(tiny_checkpoint, heads="L0H0", score="base_logprob", store=str(tmp_path))
+    assert scores(alone.generate_until(instances(1), disable_tqdm=True)) == wanted[1::3]
+    info = alone.get_model_info()
+    assert info["scores_from_store"] == info["scored_answers"] == 3
+    assert "score_seconds" not in info
+
+
 def test_the_base_scores_what_another_head_set_answers(tiny_checkpoint: str) -> None:
     """A fixed head set scores log-likelihood tasks under its mask, but candidates under none."""
     one = build(tiny_checkpoint, heads="L1H2", score="base_logprob")
