@@ -12,6 +12,7 @@ pool='5/10/15/20/25:*'
 base=smollm2-135m-instruct
 tuned=$work/tuned/teacher
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+cores=$(nproc)
 several=("$bin/torchrun" --nproc_per_node "${PROCESSES:-2}" -m)
 
 setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADATA [FEWSHOT]
@@ -24,15 +25,21 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
       "$bin/sprint-eval" train-router "$work/$name/outcomes" --seed $seed --out "$work/$name/router-$seed"
   done
   [ -z "${8:-}" ] || shots=(-- --num_fewshot "$8")
-  local common=(--model "$model" --tasks "$task" --n 8 --out "$work/$name/compare" --outcomes "$work/$name/outcomes"
-    --router "$work/$name"/router-{0,1,2} --metadata "$7" --model_args dtype=bfloat16 ${test:+--limit "$test"}
-    --processes "${PROCESSES:-2}")
-  "$bin/sprint-eval" compare "${common[@]}" --seeds 0 1 2 \
-    --methods oracle greedy best random cover nearest coverage "${shots[@]}"
-  "$bin/sprint-eval" compare "${common[@]}" --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"
+  local common=(--model "$model" --tasks "$task" --n 8 --outcomes "$work/$name/outcomes" --metadata "$7")
+  local whole=("${common[@]}" --out "$work/$name/compare" --router "$work/$name"/router-{0,1,2}
+    ${test:+--limit "$test"} --processes "${PROCESSES:-2}")
+  "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16 --methods oracle greedy best "${shots[@]}"
+  "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16,score=base_logprob --seeds 0 1 2 \
+    --methods random cover nearest coverage "${shots[@]}"
+  "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16,score=base_logprob \
+    --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"
+  # Seconds: each method decodes anew, alone on all cores.
+  OMP_NUM_THREADS=$cores "$bin/sprint-eval" compare "${common[@]}" --out "$work/$name/timed" --no-store --limit 32 \
+    --router "$work/$name/router-0" --model_args dtype=bfloat16 \
+    --methods greedy random cover nearest coverage sample:0.6 "${shots[@]}"
   "$bin/python" "$here/router_signal.py" "$work/$name/outcomes" --test "$work/$name/compare/oracle/$task" \
     --out "$here/../docs/results/router-smollm2/signal-$name.json"
-  tables+=("$name=$work/$name/compare/results/$task")
+  tables+=("$name=$work/$name/compare/results/$task=$work/$name/timed/results/$task")
 }
 
 "$bin/python" "$here/router_split.py" "$data" "$work/halves"
@@ -42,7 +49,7 @@ tuning="train_file=$work/halves/tune.jsonl,test_file=$fold3"
 route="train_file=$work/halves/route.jsonl,test_file=$fold3"
 tune() { # the teacher alone is wanted: nothing to speak of is pruned
   [ -f "$tuned/config.json" ] ||
-    "$bin/sprint-eval" distill --model $base --task $asdiv --num-fewshot 0 --metadata "$tuning" \
+    OMP_NUM_THREADS=$cores "$bin/sprint-eval" distill --model $base --task $asdiv --num-fewshot 0 --metadata "$tuning" \
       --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision bf16 --out "$work/tuned"
 }
 

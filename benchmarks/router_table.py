@@ -1,10 +1,11 @@
 """The comparisons of the router's protocol, carried out: docs/results/router-smollm2/protocol.md.
 
-    python benchmarks/router_table.py --out docs/results/router-smollm2 'rg_math, base=RUNS/rg/results/TASK' …
+    python benchmarks/router_table.py --out docs/results/router-smollm2 'rg, base=RUNS/results/TASK=TIMED' …
 
-Each argument is a setting's name and a folder of ``sprint-eval compare``'s results of one task. Every
-method's Pass@N with its interval, each routed method against each baseline at every N, Holm over that
-family, the smallest detectable difference, tokens a question, and the protocol's verdicts, as Markdown
+Each argument is a setting's name and a folder of ``sprint-eval compare``'s results of one task; a third part
+is such a folder of runs that share no store, which tell seconds. Every method's Pass@N with its interval,
+one answer chosen without gold, each routed method against each baseline at every N, Holm over that family,
+the smallest detectable difference, seconds and tokens a question, and the protocol's verdicts, as Markdown
 and CSV.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import numpy as np
 
 from sprint_eval.files import write_atomic
 from sprint_eval.leaderboards.reader import read_runs
+from sprint_eval.leaderboards.records import Sampled
 from sprint_eval.leaderboards.statistics import (
     LEVEL,
     Resampling,
@@ -33,6 +36,7 @@ from sprint_eval.leaderboards.statistics import (
 ROUTED = ("nearest", "coverage")
 BASELINES = ("greedy", "best", "sample-0.1", "sample-0.6", "sample-0.9", "random", "cover")
 PAPER = ("random", "sample-0.1", "sample-0.6", "sample-0.9")  # what the paper compares with
+CHOICES = ("maj", "wmaj", "best")  # the vote, weighted by the router, and by base_logprob
 MOST = 0.75  # of all N: the protocol's "nearly all"
 
 
@@ -42,11 +46,13 @@ class Method:
 
     Attributes:
         passed: Pass@1..N a question, averaged over the method's seeds, ``[questions, N]``.
+        chosen: right or not a question where one of N answers is chosen without gold, by the choice's name.
         tokens: generated tokens a question, of all its candidates.
         seeds: runs averaged.
     """
 
     passed: np.ndarray
+    chosen: dict[str, np.ndarray]
     tokens: float | None
     seeds: int
 
@@ -61,12 +67,13 @@ def main() -> None:
     text: list[str] = []
     rows: list[dict[str, Any]] = []
     for given in args.settings:
-        name, _, folder = given.rpartition("=")
+        name, folder, *timed = given.split("=")
         methods = read_methods(Path(folder))
         found = compare(methods)
         rows += [{"setting": name, **row} for row in found]
-        text += [f"## {name}", "", *pass_table(methods), "", *difference_table(found), ""]
-        text += [*verdicts(found), ""]
+        text += [f"## {name}", "", *pass_table(methods), "", *verdicts(found), ""]
+        text += [*choice_table(methods, read_seconds(Path(timed[0])) if timed else {}), ""]
+        text += [*difference_table(found), ""]
     write_atomic(args.out / "tables.md", "\n".join(text))
     with (args.out / "differences.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
@@ -77,22 +84,45 @@ def main() -> None:
 
 def read_methods(folder: Path) -> dict[str, Method]:
     """Every method below a task's folder; runs that differ in a trailing ``-K`` are seeds of one."""
-    seeds: dict[str, list[tuple[dict[str, np.ndarray], float | None]]] = defaultdict(list)
+    runs: dict[str, list[Sampled]] = defaultdict(list)
+    tokens: dict[str, list[float]] = defaultdict(list)
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
         (run,) = read_runs([part]).runs
         if run.sampled is None:
             raise SystemExit(f"{part} has no samples")
-        passed = np.maximum.accumulate(np.asarray(run.sampled.correct, float), axis=1)
+        runs[method_of(part.name)].append(run.sampled)
         counters = run.header.info.get("counters") or {}
-        tokens = counters.get("generated_tokens")
-        share = None if tokens is None else tokens / len(passed)
-        seeds[method_of(part.name)].append((dict(zip(run.sampled.keys, passed, strict=True)), share))
-    order = sorted(next(iter(seeds.values()))[0][0])
+        if "generated_tokens" in counters:
+            tokens[method_of(part.name)].append(counters["generated_tokens"] / len(run.sampled.keys))
+    order = sorted(next(iter(runs.values()))[0].keys)
+
+    def mean(parts: list[Sampled], values: Callable[[Sampled], Any]) -> np.ndarray:
+        """Over seeds, questions in one order."""
+        curves = [dict(zip(part.keys, np.asarray(values(part), float), strict=True)) for part in parts]
+        return np.mean([[curve[key] for key in order] for curve in curves], axis=0)
+
     found = {}
-    for name, runs in seeds.items():
-        curves = np.mean([[run[key] for key in order] for run, _ in runs], axis=0)
-        tokens = [share for _, share in runs if share is not None]
-        found[name] = Method(curves, float(np.mean(tokens)) if tokens else None, len(runs))
+    for name, parts in runs.items():
+        passed = mean(parts, lambda part: np.maximum.accumulate(part.correct, axis=1))
+        chosen = {}
+        if all(part.majority is not None for part in parts):
+            chosen["maj"] = mean(parts, lambda part: part.majority[:, -1])
+        for choice in parts[0].choices:
+            if all(choice in part.choices for part in parts):
+                chosen[choice] = mean(parts, lambda part, choice=choice: part.choices[choice][:, -1])
+        spent = float(np.mean(tokens[name])) if tokens[name] else None
+        found[name] = Method(passed, chosen, spent, len(parts))
+    return found
+
+
+def read_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of decoding a question, of every method that was run alone."""
+    found = {}
+    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
+        (run,) = read_runs([part]).runs
+        seconds = (run.header.info.get("counters") or {}).get("decode_seconds")
+        if seconds is not None and run.sampled is not None:
+            found[method_of(part.name)] = seconds / len(run.sampled.keys)
     return found
 
 
@@ -134,8 +164,8 @@ def pass_table(methods: dict[str, Method]) -> list[str]:
     """Markdown of every method's Pass@N with its interval."""
     resampling = Resampling(len(next(iter(methods.values())).passed))
     depth = next(iter(methods.values())).passed.shape[1]
-    lines = ["| method | seeds | " + " | ".join(f"N = {k}" for k in range(1, depth + 1)) + " | tokens |"]
-    lines.append("|---|---:|" + "---:|" * (depth + 1))
+    lines = ["| method | seeds | " + " | ".join(f"N = {k}" for k in range(1, depth + 1)) + " |"]
+    lines.append("|---|---:|" + "---:|" * depth)
     for name in sorted(methods, key=lambda name: -methods[name].passed[:, -1].mean()):
         method = methods[name]
         low, high = percentile_interval(resampling.means(method.passed.T.astype(np.float32)))
@@ -143,8 +173,31 @@ def pass_table(methods: dict[str, Method]) -> list[str]:
             f"{mean:.3f} [{a:.3f}, {b:.3f}]"
             for mean, a, b in zip(method.passed.mean(axis=0), low, high, strict=True)
         ]
-        tokens = "" if method.tokens is None else f"{method.tokens:.1f}"
-        lines.append(f"| {name} | {method.seeds} | " + " | ".join(cells) + f" | {tokens} |")
+        lines.append(f"| {name} | {method.seeds} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def choice_table(methods: dict[str, Method], seconds: dict[str, float]) -> list[str]:
+    """Markdown of one answer of N, chosen without gold, beside Pass@N, with what all N cost a question."""
+    resampling = Resampling(len(next(iter(methods.values())).passed))
+    depth = next(iter(methods.values())).passed.shape[1]
+    lines = [
+        f"| method | Pass@{depth} | " + " | ".join(f"{n}@{depth}" for n in CHOICES) + " | tokens | seconds |"
+    ]
+    lines.append("|---|---:|" + "---:|" * (len(CHOICES) + 2))
+    for name in sorted(methods, key=lambda name: -methods[name].passed[:, -1].mean()):
+        method = methods[name]
+        cells = [f"{method.passed[:, -1].mean():.3f}"]
+        for choice in CHOICES:
+            if choice not in method.chosen:
+                cells.append("")
+                continue
+            values = method.chosen[choice]
+            low, high = percentile_interval(resampling.means(values[None].astype(np.float32)))
+            cells.append(f"{values.mean():.3f} [{low[0]:.3f}, {high[0]:.3f}]")
+        cells.append("" if method.tokens is None else f"{method.tokens:.1f}")
+        cells.append(f"{seconds[name]:.2f}" if name in seconds else "")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
 
