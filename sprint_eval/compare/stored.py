@@ -15,7 +15,7 @@ from sprint_eval.scoring import Answer, Scorer
 
 FORMAT = 1
 # Answers decoded before they are written: what a kill can cost.
-_AT_ONCE = 1024
+_AT_ONCE = 2048
 
 Item = TypeVar("Item")
 
@@ -58,7 +58,7 @@ class StoredBackend:
     def generate(
         self, requests: Sequence[Request], progress: Callable[[int], None] | None = None
     ) -> list[Generation]:
-        """Answers in the order of the requests, about a thousand decoded and kept at a time.
+        """Answers in the order of the requests, about two thousand decoded and kept at a time.
 
         Prompts that begin alike are decoded together, whatever their order: the engine shares their work.
         """
@@ -120,7 +120,7 @@ class StoredScorer:
         return self._scorer.key(answer)
 
     def score(self, answers: Sequence[Answer], progress: Callable[[int], None] | None = None) -> list[float]:
-        """A finite score an answer, in order, about a thousand scored and kept at a time.
+        """A finite score an answer, in order, about two thousand scored and kept at a time.
 
         Raises:
             GenerationError: one is not finite.

@@ -80,7 +80,9 @@ def test_the_model_is_part_of_the_key_and_the_group_is_not(tmp_path):
     assert decoder.asked == []
 
 
-def test_a_killed_run_keeps_what_it_had_and_a_torn_line_is_decoded_again(tmp_path):
+def test_a_killed_run_keeps_what_it_had_and_a_torn_line_is_decoded_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("sprint_eval.compare.stored._AT_ONCE", 1024)
+
     class Dies(Decoder):
         def generate(self, requests, progress=None):
             if self.asked:
@@ -101,7 +103,8 @@ def test_a_killed_run_keeps_what_it_had_and_a_torn_line_is_decoded_again(tmp_pat
     assert answers == Decoder().generate(requests)
 
 
-def test_siblings_are_decoded_together(tmp_path):
+def test_siblings_are_decoded_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("sprint_eval.compare.stored._AT_ONCE", 1024)
     requests = [replace(REQUEST, prompt=(i,), group=i // 400) for i in range(2800)]
     decoder, stored = backend(tmp_path)
     stored.generate(requests)
