@@ -39,6 +39,7 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
     --methods greedy random cover nearest coverage sample:0.6 "${shots[@]}"
   "$bin/python" "$here/router_signal.py" "$work/$name/outcomes" --test "$work/$name/compare/oracle/$task" \
     --out "$here/../docs/results/router-smollm2/signal-$name.json"
+  cp "$work/$name/compare/figure4.png" "$here/../docs/results/router-smollm2/figure4-$name.png"
   tables+=("$name=$work/$name/compare/results/$task=$work/$name/timed/results/$task")
 }
 

@@ -10,7 +10,9 @@ of the task, whose samples hold every head's answer to every test question. Thre
    ``beyond averages`` compares what is left after the head's and the question's mean prediction, too.
 2. *Worth*: Pass@N of a made-up predictor whose scores tell a question's solving heads from its failing
    ones with a given AUC: what routing would gain if the signal were there.
-3. *Control*: routers trained on shuffled rows of Z, against random heads of the cover, on the test.
+3. *Control*: routers trained on shuffled rows of Z, on the test. Shuffling keeps how good each head is on
+   average and takes away what it is good at: ``shuffled - random`` is worth of the averages alone,
+   ``true - shuffled`` is worth of looking at the question.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from scipy.stats import norm, rankdata
 
 from sprint_eval.files import write_json
 from sprint_eval.leaderboards.reader import read_runs
+from sprint_eval.leaderboards.statistics import Resampling, percentile_interval, permutation_p
 from sprint_eval.outcomes import Outcomes
 from sprint_eval.routing import RouterConfig, SentenceEmbedder, random_heads_draw, train_router
 from sprint_eval.routing.solve_model import fit_solve_model
@@ -146,7 +149,7 @@ def worth(z: np.ndarray, n: int) -> list[dict[str, Any]]:
         curves = []
         for _ in range(DRAWS):
             scores = generator.standard_normal(z.shape) + shift * z
-            curves.append(curve(np.argsort(-scores, axis=1)[:, :n], z))
+            curves.append(passes(np.argsort(-scores, axis=1)[:, :n], z).mean(axis=0))
         found.append({"auc": wanted, "pass": np.mean(curves, axis=0).round(4).tolist()})
     found.append({"auc": 1.0, "pass": [round(float(z.any(axis=1).mean()), 4)] * n})
     return found
@@ -160,10 +163,13 @@ def control(
     n: int,
     seeds: list[int],
 ) -> dict[str, Any]:
-    """Pass@1..N on the test of routers that learnt from Z with its rows shuffled, and of random heads."""
+    """Pass@1..N on the test of routers that learnt from Z with its rows shuffled, and of random heads.
+
+    With the differences that tell them apart: mean over questions, 95 % interval and permutation p, a k.
+    """
     embedder = SentenceEmbedder()
     place = {str(head_set): column for column, head_set in enumerate(outcomes.pool)}
-    curves: dict[str, list[np.ndarray]] = {}
+    passed: dict[str, list[np.ndarray]] = {}
     for seed in seeds:
         rows = np.random.default_rng(seed).permutation(len(outcomes.questions))
         shuffled = Outcomes.from_arrays(
@@ -178,23 +184,37 @@ def control(
             for rule in ("nearest", "coverage"):
                 ranked = router.rank(questions, n, rule)
                 order = np.array([[place[str(choice.heads)] for choice in row] for row in ranked])
-                curves.setdefault(f"{rule}, {kind}", []).append(curve(order, z_test))
+                passed.setdefault(f"{rule}, {kind}", []).append(passes(order, z_test))
         drawn = random_heads_draw(outcomes, keys, n, seed)
         order = np.array([[place[str(heads)] for heads in row] for row in drawn])
-        curves.setdefault("random heads of the cover", []).append(curve(order, z_test))
+        passed.setdefault("random", []).append(passes(order, z_test))
+    mean = {name: np.mean(found, axis=0) for name, found in passed.items()}  # [m, N] each
+    pairs = [(f"{rule}, shuffled", "random") for rule in ("nearest", "coverage")]
+    pairs += [(f"{rule}, true", f"{rule}, shuffled") for rule in ("nearest", "coverage")]
     single = single_head_columns(outcomes.pool)
     return {
-        "pass": {name: np.mean(found, axis=0).round(4).tolist() for name, found in curves.items()},
-        "by_seed": {name: np.stack(found).round(4).tolist() for name, found in curves.items()},
+        "pass": {name: found.mean(axis=0).round(4).tolist() for name, found in mean.items()},
+        "by_seed": {name: np.mean(found, axis=1).round(4).tolist() for name, found in passed.items()},
+        "differences": {f"{a} - {b}": difference(mean[a] - mean[b]) for a, b in pairs},
         "oracle": round(float(z_test[:, single].any(axis=1).mean()), 4),
     }
 
 
-def curve(order: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Pass@1..N of columns ``order`` ``[m, N]``."""
-    right = np.take_along_axis(z, order, axis=1)
-    passed: np.ndarray = np.logical_or.accumulate(right, axis=1).mean(axis=0)
+def passes(order: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Whether the first k of columns ``order`` ``[m, N]`` solve a question, ``[m, N]``."""
+    passed: np.ndarray = np.logical_or.accumulate(np.take_along_axis(z, order, axis=1), axis=1)
     return passed
+
+
+def difference(values: np.ndarray) -> dict[str, list[float]]:
+    """Of paired values ``[m, N]``."""
+    low, high = percentile_interval(Resampling(len(values)).means(values.T.astype(np.float32)))
+    return {
+        "mean": values.mean(axis=0).round(4).tolist(),
+        "low": np.asarray(low, float).round(4).tolist(),
+        "high": np.asarray(high, float).round(4).tolist(),
+        "p": [round(float(permutation_p(column)), 4) for column in values.T],
+    }
 
 
 if __name__ == "__main__":

@@ -206,8 +206,10 @@ def difference_table(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["| method | baseline | N | difference | Holm p | detectable |", "|---|---|---:|---:|---:|---:|"]
     for row in rows:
         difference = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-        shown = f"| {row['method']} | {row['baseline']} | {row['n']} | {difference} "
-        lines.append(shown + f"| {row['holm']:.3f} | {row['detectable']:.3f} |")
+        shown = f"| {row['method']} | {row['baseline']} | {row['n']} | {difference} | {row['holm']:.3f} "
+        # Where two methods never differ there is no spread to tell it from.
+        least = "" if np.isnan(row["detectable"]) else f"{row['detectable']:.3f}"
+        lines.append(shown + f"| {least} |")
     return lines
 
 

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from sprint_eval.compare.figure import write_figure
     from sprint_eval.compare.plan import plan
-    from sprint_eval.compare.runner import carry_out, run_lm_eval, shown
+    from sprint_eval.compare.runner import carry_out, finished, run_lm_eval, shown
 
     if args.processes < 1:
         raise ArgumentError(f"--processes {args.processes}: expected 1 or more")
@@ -86,7 +86,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     carry_out(runs, comparison.out, partial(run_lm_eval, processes=args.processes))
     board = _board(comparison, args.reference)
-    for path in write_figure(comparison.out / "figure4", panels_of(board, runs, comparison.n)):
+    # The leaderboard holds all that was ever run into this folder, and so does the figure.
+    for path in write_figure(
+        comparison.out / "figure4", panels_of(board, finished(comparison.out), comparison.n)
+    ):
         print(f"figure: {path}")
     return 0
 
@@ -123,13 +126,14 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
 
 
 def panels_of(board: Board, runs: Iterable[Run], n: int) -> list[Panel]:
-    """A panel a task: each method's mean over its seeds, in the order of the plan."""
+    """A panel a task: each method's mean over its seeds, in the order of the methods' table."""
     from sprint_eval.compare.figure import Panel, curve
+    from sprint_eval.compare.methods import place_of
     from sprint_eval.leaderboards.scores import FIRST
 
-    planned = [run for run in runs if not run.oracle]
-    method_of = {run.folder.resolve(): run.method for run in planned}
-    order = list(dict.fromkeys(run.method for run in planned))
+    ranked = [run for run in runs if not run.oracle]
+    method_of = {run.folder.resolve(): run.method for run in ranked}
+    order = sorted({run.method for run in ranked}, key=place_of)
     oracles = _oracles(runs)
     panels = []
     for standing in board.standings:

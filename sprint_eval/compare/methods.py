@@ -83,3 +83,10 @@ def parse_method(name: str) -> MethodSpec:
     if not (math.isfinite(temperature) and temperature > 0):
         raise ArgumentError(f"'{name}': sampling needs a temperature above 0, for instance sample:0.6")
     return MethodSpec(name, kind, temperature)
+
+
+def place_of(name: str) -> tuple[int, float]:
+    """Where a method stands in a list: as in :data:`NAMES`, samplings by temperature."""
+    spec = parse_method(name)
+    kinds = [known.partition(":")[0] for known in NAMES]
+    return kinds.index(spec.kind), spec.temperature or 0.0

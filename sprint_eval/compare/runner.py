@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sprint_eval.compare.plan import Run
 from sprint_eval.errors import GenerationError
-from sprint_eval.files import write_atomic
+from sprint_eval.files import write_json
 from sprint_eval.processes import torchrun_arguments
 
 Execute = Callable[[Sequence[str], Path], int]
@@ -51,7 +52,7 @@ def carry_out(runs: Sequence[Run], out: Path, execute: Execute | None = None) ->
                 f"lm_eval {ended} in run '{run.label}' on {run.task}: {_last_line(log)} "
                 f"(the rest is in {log}); start the same comparison again to go on from here"
             )
-        write_atomic(_mark(run, out), _content(run))
+        write_json(_mark(run, out), _facts(run, out))
         print(f"  {time.monotonic() - started:.0f} s", flush=True)
         done += 1
     return done
@@ -59,8 +60,32 @@ def carry_out(runs: Sequence[Run], out: Path, execute: Execute | None = None) ->
 
 def is_done(run: Run, out: Path) -> bool:
     """Whether this very run ended well before."""
-    mark = _mark(run, out)
-    return mark.is_file() and mark.read_text(encoding="utf-8") == _content(run) and run.folder.is_dir()
+    facts = _read(_mark(run, out))
+    wanted = _facts(run, out)
+    same = all(facts.get(name) == wanted[name] for name in ("arguments", "depends"))
+    return same and run.folder.is_dir()
+
+
+def finished(out: Path) -> list[Run]:
+    """Every run below ``out`` that ended well, in this comparison or an earlier one, by task and label."""
+    found = []
+    for path in sorted((out / "done").glob("*/*.json")):
+        facts = _read(path)
+        try:
+            run = Run(
+                task=path.parent.name,
+                method=str(facts["method"]),
+                label=path.stem,
+                folder=out / str(facts["folder"]),
+                arguments=tuple(facts["arguments"]),
+                depends=tuple(facts["depends"]),
+                oracle=bool(facts["oracle"]),
+            )
+        except (KeyError, TypeError):
+            continue
+        if run.folder.is_dir():
+            found.append(run)
+    return found
 
 
 def shown(run: Run) -> str:
@@ -89,8 +114,23 @@ def _mark(run: Run, out: Path) -> Path:
     return out / "done" / run.task / f"{run.label}.json"
 
 
-def _content(run: Run) -> str:
-    return json.dumps({"arguments": run.arguments, "depends": run.depends})
+def _facts(run: Run, out: Path) -> dict[str, Any]:
+    return {
+        "method": run.method,
+        "folder": str(run.folder.relative_to(out)),
+        "oracle": run.oracle,
+        "arguments": list(run.arguments),
+        "depends": list(run.depends),
+    }
+
+
+def _read(mark: Path) -> dict[str, Any]:
+    """What the mark says; nothing where there is none, or a damaged one."""
+    try:
+        facts = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _last_line(log: Path) -> str:

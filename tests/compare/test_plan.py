@@ -10,7 +10,7 @@ from sprint_eval.cli import main
 from sprint_eval.compare.figure import Panel, curve, write_figure
 from sprint_eval.compare.methods import DEFAULT, parse_method
 from sprint_eval.compare.plan import Comparison, plan
-from sprint_eval.compare.runner import carry_out
+from sprint_eval.compare.runner import carry_out, finished
 from sprint_eval.errors import ArgumentError, DataError, GenerationError
 from sprint_eval.heads import HeadPool, HeadSet
 from sprint_eval.outcomes import Outcomes
@@ -140,6 +140,19 @@ def test_it_goes_on_where_it_was(comparison):
     assert harness.ran[2] == harness.ran[3] == runs[2].arguments
     for run in runs:
         assert len(list(run.folder.rglob("results_*.json"))) == 1
+
+
+def test_what_earlier_comparisons_did_is_known(comparison):
+    runs, harness = plan(comparison), Harness(comparison)
+    assert finished(comparison.out) == []
+    carry_out(runs[:2], comparison.out, harness)
+    carry_out(runs[2:], comparison.out, harness)
+    assert sorted(finished(comparison.out), key=runs.index) == runs
+    marks = sorted((comparison.out / "done").rglob("*.json"))
+    marks[0].write_text('{"arguments": [')
+    marks[1].write_text("[]")
+    assert len(finished(comparison.out)) == len(runs) - 2
+    assert carry_out(runs, comparison.out, harness) == 2, "a damaged mark is none"
 
 
 def test_a_run_whose_router_changed_begins_anew(comparison, monkeypatch):

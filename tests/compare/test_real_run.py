@@ -47,6 +47,10 @@ def test_compare_runs_resumes_and_draws(tiny_checkpoint, router, tmp_path, capsy
     assert len(list((out / "results").rglob("samples_*.jsonl"))) == 2
     assert main(line) == 0
     assert capsys.readouterr().out.count("done before") == 2
+    # A later comparison into the same folder is drawn beside the earlier one.
+    assert main([*line[: line.index("--methods") + 1], "greedy", *line[line.index("--n") :]]) == 0
+    for name in (b">greedy<", b">nearest<", b">coverage<"):
+        assert name in (out / "figure4.svg").read_bytes()
 
 
 def answers(out: Path) -> dict[str, list[str]]:
