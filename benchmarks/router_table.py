@@ -78,7 +78,8 @@ def main() -> None:
     with (args.out / "differences.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()})
     print("\n".join(text))
 
 
