@@ -12,6 +12,7 @@ from sprint_eval.architectures import ARCHITECTURES
 from sprint_eval.errors import GenerationError
 from sprint_eval.heads import HeadSet
 from sprint_eval.masking import HeadMasker
+from sprint_eval.pruning.surgery import cut
 from sprint_eval.scoring import Answer, BaseLogprob
 from sprint_eval.scoring.prefix import PrefixChain
 
@@ -70,6 +71,14 @@ def test_so_it_is_where_answers_share_a_prompt(model_type: str, tiny_model: Any)
     assert shares or model_type not in ("llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "opt", "olmo2")
     assert spent < 0.5 * whole if shares else spent >= whole
     assert scores == pytest.approx([naive(model, answer) for answer in wanted], abs=2e-4)
+
+
+def test_a_cut_model_shares_prompts_too(tiny_model: Any) -> None:
+    """Its layers hold fewer keys than the config says, and one of them none."""
+    model = cut(tiny_model("llama"), HeadSet.parse("L0H0+L0H1+L0H2+L0H3+L1H2"), allow_empty_layers=True)
+    scores = BaseLogprob(model).score(siblings())
+    assert scores == pytest.approx([naive(model, answer) for answer in siblings()], abs=2e-4)
+    assert scores != pytest.approx(BaseLogprob(tiny_model("llama")).score(siblings()), abs=1e-2)
 
 
 @pytest.mark.parametrize("max_tokens", [1, 80, 10_000])
