@@ -107,8 +107,12 @@ class KeyedStore(Generic[Value]):
 
 def key_of(*decides: Any) -> str:
     """32 hexadecimal digits of everything that decides a value."""
-    text = json.dumps(decides, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(text_of(decides).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def text_of(value: Any) -> str:
+    """JSON, the same for equal values."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _checks(line: bytes) -> bool:

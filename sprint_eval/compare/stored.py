@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sprint_eval.backends import Backend
-from sprint_eval.compare.store import KeyedStore, key_of
+from sprint_eval.compare.store import KeyedStore, key_of, text_of
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.scoring import Answer, Scorer
@@ -51,7 +51,7 @@ class StoredBackend:
     def __init__(self, backend: Backend, store: KeyedStore[Generation], identity: Mapping[str, Any]) -> None:
         self._backend = backend
         self._store = store
-        self._identity = {"format": FORMAT, **identity}
+        self._identity = text_of({"format": FORMAT, **identity})
         self._found = Counters()
         self.counters = Counters()
 
@@ -112,7 +112,7 @@ class StoredScorer:
     def __init__(self, scorer: Scorer, store: KeyedStore[float], identity: Mapping[str, Any]) -> None:
         self._scorer = scorer
         self._store = store
-        self._identity = {"format": FORMAT, **scorer.info(), **identity}
+        self._identity = text_of({"format": FORMAT, **scorer.info(), **identity})
         self.name = scorer.name
         self.from_store = 0  # distinct answers that an earlier run had scored
 
