@@ -115,6 +115,9 @@ class HeadSetLM(HFLM, abc.ABC):
     def method_info(self) -> dict[str, Any]:
         """What the method adds to the results' ``config``: at least ``pool``."""
 
+    def gather_facts(self) -> None:
+        """Bring what :meth:`method_info` says together on rank 0; called in every process."""
+
     def fixed_head_set(self) -> HeadSet | None:
         """The one head set of every candidate, for methods that have one."""
         return None
@@ -321,3 +324,4 @@ class HeadSetLM(HFLM, abc.ABC):
             costs = self.gather_object(self._scoring.cost())
             if self.rank == 0:
                 self._scoring.total(costs)
+        self.gather_facts()

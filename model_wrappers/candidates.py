@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sprint_eval.errors import ArgumentError
+from sprint_eval.prompt_facts import ATTRIBUTE
 from sprint_eval.questions import masked_question_hash
 
 _LOGGER = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ class Question:
         n: candidates asked for.
         positions: where in the harness's list each candidate's answer goes; padding clones of
             data parallel runs give a candidate more than one place.
+        prompt_facts: how the task built the prompt, see :mod:`sprint_eval.prompt_facts`;
+            empty for tasks that are not ours.
     """
 
     prompt: str
@@ -33,6 +36,7 @@ class Question:
     gen_kwargs: dict[str, Any]
     n: int
     positions: tuple[tuple[int, ...], ...]
+    prompt_facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def group_requests(requests: Sequence[Any]) -> list[Question]:
@@ -71,6 +75,7 @@ def group_requests(requests: Sequence[Any]) -> list[Question]:
                 gen_kwargs,
                 n,
                 places,
+                getattr(request, ATTRIBUTE, {}),
             )
         )
     if fallbacks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ from sprint_eval.model_wrappers.answers import Variant, check_pool_size
 from sprint_eval.model_wrappers.arguments import as_bool
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
+from sprint_eval.prompts import GenerationSettings
 from sprint_eval.routing import Router
+from sprint_eval.routing.router import GENERATION
 
 
 class SprintRouterLM(HeadSetLM):
@@ -39,7 +42,8 @@ class SprintRouterLM(HeadSetLM):
         self._folder = router
         self._selection = selection
         self._allow_text = allow_trained_questions
-        self._seen = 0
+        self._seen, self._routing_seconds = 0, 0.0  # of this process
+        self._all_seen, self._slowest_seconds = 0, 0.0  # of all of them, on rank 0
         super().__init__(pretrained, **kwargs)
 
     def check_config(self, layout: HeadLayout) -> None:
@@ -56,13 +60,16 @@ class SprintRouterLM(HeadSetLM):
         self._router.check_model(self.fingerprint, layout)
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
-        self._router.check_prompts(self.prompt_facts())
+        self._check_prompts(questions)
         self._seen += self._router.check_questions(
             [question.key for question in questions], allow_seen=self._allow_seen
         )
         check_pool_size(self.METHOD, self._router.pool, questions)
         most = max((question.n for question in questions), default=1)
+        self._router.warm_up()  # loading the embedder is no more part of routing than the model's of decoding
+        started = time.perf_counter()
         ranked = self._router.rank([question.text for question in questions], most, self._selection)
+        self._routing_seconds += time.perf_counter() - started
         return [
             [Variant(choice.heads, choice.weight) for choice in choices[: question.n]]
             for question, choices in zip(questions, ranked, strict=True)
@@ -73,5 +80,22 @@ class SprintRouterLM(HeadSetLM):
             "pool": self._router.pool.names(),
             "router_fingerprint": self._router.fingerprint,
             "selection": self._selection or self._router.card.selection,
-            "router_trained_on_test": self._seen > 0,
+            "router_trained_on_test": self._all_seen > 0,
+            "routing_seconds": round(self._slowest_seconds, 4),
         }
+
+    def gather_facts(self) -> None:
+        """A trained question in any process's share marks the whole run."""
+        parts = self.gather_object((self._seen, self._routing_seconds))
+        if self.rank == 0:
+            self._all_seen = sum(seen for seen, _ in parts)
+            self._slowest_seconds = max(seconds for _, seconds in parts)
+
+    def _check_prompts(self, questions: Sequence[Question]) -> None:
+        """Refuse prompts built otherwise than in training: once for each way that stands among them."""
+        ways = {repr((question.prompt_facts, question.gen_kwargs)): question for question in questions}
+        for question in ways.values():
+            settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, self.model, self.tokenizer)
+            generation = {**settings.as_dict(), "think_end_token": self.think_end_token}
+            facts = {**self.prompt_facts(), **question.prompt_facts, GENERATION: generation}
+            self._router.check_prompts(facts)

@@ -17,6 +17,7 @@ from sprint_eval.candidate import CandidateFacts, facts_of
 from sprint_eval.errors import ArgumentError, GenerationError, exit_on_error
 from sprint_eval.grading import GRADER_VERSION, Verdict, canonical, default_grader
 from sprint_eval.passk import best_scored, majority_vote, pass_at_k, pass_at_k_unbiased
+from sprint_eval.prompt_facts import ATTRIBUTE, prompt_facts
 from sprint_eval.questions import question_hash
 from sprint_eval.tasks import rg_math
 from sprint_eval.tasks.documents import Doc, Parts, fingerprint
@@ -106,6 +107,10 @@ class PassAtNTask(ConfigurableTask):
         decides = json.dumps([self.VERSION, self.options.n, self.config.generation_kwargs], default=str)
         kwargs["tokenizer_name"] = f"{kwargs.get('tokenizer_name', '')}-{question_hash(decides)}"
         super().build_all_requests(**kwargs)
+        # A router is refused on prompts that are built otherwise than those of its training.
+        facts = prompt_facts(wanted, kwargs.get("system_instruction"))
+        for instance in self.instances:
+            setattr(instance, ATTRIBUTE, facts)
 
     def fewshot_context(self, doc: Doc, num_fewshot: int, **kwargs: Any) -> Any:
         """As lm-eval's, with a blank line after the instruction where it is no chat message of its own."""

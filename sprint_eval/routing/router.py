@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from sprint_eval.routing.selection import SelectionRule
 # Embedded once in training; the embedder that routes must give it the same vector.
 PROBE = "Tom has 3 boxes of 12 pencils and gives 7 pencils away. How many pencils are left?"
 _PROBE_TOLERANCE = 1e-3
+GENERATION = "generation"  # the one prompt fact that is no part of the prompt
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -156,17 +160,33 @@ class Router:
     def check_prompts(self, facts: Mapping[str, Any]) -> None:
         """Refuse prompts of another format than the router was trained on.
 
-        Only facts known on both sides are compared.
+        Only facts known on both sides are compared. Other generation settings (stop strings, the
+        token limit, sampling) are warned of: a ranking may survive them.
 
         Raises:
             MismatchError: names the fact that differs.
         """
         for name, trained in self.card.prompt_format.items():
-            if name in facts and facts[name] != trained:
-                raise MismatchError(
-                    f"the router was trained on prompts with {name} = {trained!r}, "
-                    f"these have {facts[name]!r}; use the same prompt format, or train a router on this one"
+            if name not in facts or facts[name] == trained:
+                continue
+            if name == GENERATION:
+                _LOGGER.warning(
+                    "the router was trained on answers decoded with %s; its ranking may not hold for these",
+                    _differences(trained, facts[name]),
                 )
+                continue
+            raise MismatchError(
+                f"the router was trained on prompts with {name} = {trained!r}, "
+                f"these have {facts[name]!r}; use the same prompt format, or train a router on this one"
+            )
+
+    def warm_up(self) -> None:
+        """Load the embedder now, and check that it is the one of training.
+
+        Raises:
+            MismatchError: it is another.
+        """
+        self._embed([PROBE])
 
     def save(self, folder: str | Path) -> None:
         """Write ``router.safetensors`` and ``router.json``, each whole or not at all."""
@@ -209,6 +229,11 @@ class Router:
                 )
             self._probed = True
         return vectors
+
+
+def _differences(trained: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    changed = [name for name in trained if name in here and trained[name] != here[name]]
+    return ", ".join(f"{name} = {trained[name]!r} (here {here[name]!r})" for name in changed) or "others"
 
 
 def _close(found: np.ndarray, expected: np.ndarray) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from sprint_eval.outcomes import Outcomes
+from sprint_eval.outcomes.manifest import Manifest
+from sprint_eval.prompt_facts import prompt_facts
 from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST, RouterConfig
 from sprint_eval.routing.coverage import Predictions, fit_coverage
 from sprint_eval.routing.embedder import Embedder, SentenceEmbedder, check_embeddings
@@ -16,9 +18,6 @@ from sprint_eval.routing.router import PROBE, Router, RouterCard
 from sprint_eval.routing.selection import NearestRule, SelectionRule
 from sprint_eval.routing.solve_model import fit_solve_model
 from sprint_eval.routing.training_data import TrainingSet, key_groups, split_groups, training_set
-
-# Facts of the manifest that say how a question was put to the model.
-PROMPT_FACTS = ("chat_template", "num_fewshot", "generation")
 
 
 def train_router(
@@ -59,7 +58,7 @@ def train_router(
         selection=config.selection,
         question_keys=frozenset(data.all_keys),
         task=manifest.task,
-        prompt_format={name: getattr(manifest, name) for name in PROMPT_FACTS},
+        prompt_format=_prompt_format(manifest),
         hyperparameters=config.to_json(),
         counts=data.counts,
         metrics=metrics,
@@ -105,6 +104,12 @@ def _tune(
 
     folds = split_groups(key_groups(data.keys), config.folds, config.seed)
     return tune(embeddings, data.z[:, data.single], list(data.keys), folds, config)
+
+
+def _prompt_format(manifest: Manifest) -> dict[str, Any]:
+    """How a question was put to the model, and how it answered."""
+    told = prompt_facts(manifest.num_fewshot, manifest.facts.get("system_instruction"))
+    return {"chat_template": manifest.chat_template, **told, "generation": manifest.generation}
 
 
 def _rate(data: TrainingSet, name: str) -> float | None:

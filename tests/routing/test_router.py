@@ -84,6 +84,7 @@ def test_the_card_says_what_it_was_made_from(router, outcomes):
     assert card.prompt_format == {
         "chat_template": None,
         "num_fewshot": 0,
+        "system_instruction": None,
         "generation": {"max_new_tokens": 32},
     }
     assert card.counts["used"] == 80
@@ -105,6 +106,20 @@ def test_guards(router, outcomes):
     router.check_prompts({"num_fewshot": 0, "something": 1})
     with pytest.raises(MismatchError, match="num_fewshot = 0, these have 4"):
         router.check_prompts({"num_fewshot": 4})
+
+
+def test_other_generation_settings_are_warned_of(router, caplog):
+    router.check_prompts({"generation": {"max_new_tokens": 32}})
+    assert not caplog.messages
+    router.check_prompts({"generation": {"max_new_tokens": 64}})
+    (message,) = caplog.messages
+    assert "max_new_tokens = 32 (here 64)" in message
+
+
+def test_warming_up_refuses_another_embedder_before_any_question(router, planted_embedder, tmp_path):
+    router.save(tmp_path)
+    with pytest.raises(MismatchError, match="not the one"):
+        Router.load(tmp_path, planted_embedder("other")).warm_up()
 
 
 def test_another_embedder_of_the_same_width_is_refused(router, planted_embedder, tmp_path):
