@@ -12,7 +12,7 @@ from sprint_eval.routing.selection import Ranking
 from sprint_eval.routing.solve_model import SolveModel, logit, smooth_rates
 
 # Temperatures of the weights of training questions, in standard deviations of their similarity;
-# None weighs all alike, which makes the rule the fixed greedy cover.
+# None weighs all alike, which makes the rule a fixed greedy cover.
 TEMPERATURES: tuple[float | None, ...] = (None, 2.0, 1.0, 0.5, 0.25)
 TRUSTS = (0.0, 0.5, 1.0)
 # Cross-validation and ranking hold [questions, n] arrays: blocks keep them small.
@@ -45,8 +45,10 @@ class CoverageRule:
 
     ``r_j|S(x)`` is the rate of j among training questions that no member of S solves, each weighted
     by exp(similarity to x / temperature), ``r_j`` the same with S empty. With equal weights and no
-    trust this is the fixed greedy cover of the training questions: cross-validation leaves it only
-    for something that did better on questions held out.
+    trust this is a fixed greedy cover of the training questions: cross-validation leaves it only
+    for something that did better on questions held out. Its ties go to the candidate that solves
+    more alone, those of the baseline (:func:`~sprint_eval.routing.baselines.greedy_cover`) to the
+    first of the pool: the two may differ where gains are small counts.
 
     A candidate's weight for voting is its calibrated P(z_j = 1 | x).
 
@@ -155,7 +157,7 @@ def fit_coverage(
         select_for: hyperparameters are judged by mean Pass@k, k = 1 to this.
 
     Returns:
-        The rule, and mean Pass@k out of fold: of the choice, and of the fixed greedy cover.
+        The rule, and mean Pass@k out of fold: of the choice, and of this rule's own greedy cover.
     """
     z, out_of_fold = z[:, columns], predictions.out_of_fold[:, columns]
     model, folds = predictions.model.part(columns), predictions.folds

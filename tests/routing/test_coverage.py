@@ -119,7 +119,7 @@ def test_draws_are_candidates_of_mixed_alone(make_outcomes, embedder, random_z, 
     assert {str(heads) for heads in fixed_cover(outcomes, 3)} == set(names[:3])
 
 
-def test_equal_weights_and_no_trust_are_the_fixed_cover():
+def test_equal_weights_and_no_trust_are_a_fixed_cover_whose_ties_go_to_the_better_head():
     z = (np.random.default_rng(0).random((301, 9)) < 0.3).astype(np.int8)
     similarity = np.random.default_rng(1).normal(size=(5, 301))
     probability = np.random.default_rng(2).random((5, 9))
@@ -129,6 +129,15 @@ def test_equal_weights_and_no_trust_are_the_fixed_cover():
     expected = np.logical_or.accumulate(z[:, cover_order(z)].astype(bool), axis=1).sum(axis=0)
     assert solved[:4].tolist() == expected[:4].tolist()
     assert sorted(order[0]) == list(range(9))
+    left, rates = np.ones(len(z), bool), z.mean(axis=0)
+    ties = 0
+    for chosen in order[0][: int((solved < solved[-1]).sum()) + 1]:
+        gains = z[left].sum(axis=0)
+        best = np.flatnonzero(gains == gains.max())
+        ties += len(best) > 1
+        assert chosen == best[rates[best].argmax()]
+        left &= z[:, chosen] == 0
+    assert ties > 0
 
 
 @pytest.mark.parametrize(("temperature", "trust"), [(0.5, 0.0), (1.0, 0.7)])
