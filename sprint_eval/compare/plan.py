@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sprint_eval.compare.inputs import files_fact
 from sprint_eval.compare.methods import MethodSpec, parse_method
 from sprint_eval.errors import ArgumentError, DataError
 
@@ -63,7 +65,8 @@ class Run:
         task, method: what is run; ``label`` tells runs of one method apart.
         folder: where lm_eval writes its results.
         arguments: of lm_eval.
-        depends: contents of files that the arguments only name: fingerprints of routers and outcomes.
+        depends: what the arguments only name: fingerprints of routers and outcomes, and the state of
+            the model's folder and of the task's files.
         oracle: a run over the whole pool, which no leaderboard should rank.
     """
 
@@ -86,7 +89,13 @@ def plan(comparison: Comparison) -> list[Run]:
     """
     specs = [parse_method(name) for name in dict.fromkeys(comparison.methods)]
     specs.sort(key=lambda spec: spec.kind != "oracle")
-    runs = [run for task in comparison.tasks for spec in specs for run in _runs(comparison, task, spec)]
+    files = files_fact([comparison.model, *comparison.metadata.values()])
+    runs = [
+        replace(run, depends=(*run.depends, *files))
+        for task in comparison.tasks
+        for spec in specs
+        for run in _runs(comparison, task, spec)
+    ]
     if not runs:
         raise ArgumentError("nothing to compare: give at least one task and one method")
     return runs
@@ -120,7 +129,7 @@ def _outcome_runs(comparison: Comparison, task: str, spec: MethodSpec) -> Iterat
     folder = _given(comparison.outcomes, task, f"method '{spec.name}' on {task} needs --outcomes")
     outcomes = Outcomes.load(folder)
     if spec.kind == "random":
-        facts = (outcomes.manifest.run_hash(), str(int(outcomes.z.astype(int).sum())))
+        facts = (outcomes.manifest.run_hash(), hashlib.sha256(outcomes.z.tobytes()).hexdigest()[:16])
         for seed in comparison.seeds:
             own = {"outcomes": str(folder), "draw_seed": str(seed)}
             label = _seeded(comparison, spec, seed)

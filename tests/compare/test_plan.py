@@ -1,6 +1,7 @@
 """Which runs a comparison is, what makes one begin anew, and what is refused."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -153,6 +154,29 @@ def test_what_earlier_comparisons_did_is_known(comparison):
     marks[1].write_text("[]")
     assert len(finished(comparison.out)) == len(runs) - 2
     assert carry_out(runs, comparison.out, harness) == 2, "a damaged mark is none"
+
+
+@pytest.mark.parametrize("what", ["model", "data", "outcomes"])
+def test_what_stands_behind_a_path_is_looked_at(comparison, tmp_path, what):
+    """A model trained anew into its folder, edited questions, a verdict changed each way."""
+    (tmp_path / "model").mkdir()
+    weights, data = tmp_path / "model" / "model.safetensors", tmp_path / "train.jsonl"
+    weights.write_bytes(b"1234")
+    data.write_text("1234")
+    named = replace(comparison, model=str(tmp_path / "model"), metadata={"train_file": str(data), "n": "2"})
+    runs = plan(named)
+    carry_out(runs, comparison.out, Harness(comparison))
+    assert carry_out(plan(named), comparison.out, Harness(comparison)) == 0
+    if what == "outcomes":
+        z = Outcomes.load("any").z
+        z[0, 0], z[2, 0] = z[2, 0], z[0, 0]
+        assert carry_out(plan(replace(named, methods=("random",))), comparison.out, Harness(comparison)) == 1
+        return
+    path = weights if what == "model" else data
+    path.write_bytes(b"4321")
+    facts = path.stat()
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1_000_000))
+    assert carry_out(plan(named), comparison.out, Harness(comparison)) == len(runs)
 
 
 def test_a_run_whose_router_changed_begins_anew(comparison, monkeypatch):
