@@ -8,6 +8,7 @@ work=${1:-runs/router}
 shift || true
 bin=${BIN:-.venv/bin}
 here=$(dirname "$0")
+results=$here/../docs/results/router-smollm2
 pool='5/10/15/20/25:*'
 base=smollm2-135m-instruct
 tuned=$work/tuned/teacher
@@ -33,14 +34,14 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
     --methods random cover nearest coverage "${shots[@]}"
   "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16,score=base_logprob \
     --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"
-  # Seconds: each method decodes anew, alone on all cores.
-  OMP_NUM_THREADS=$cores "$bin/sprint-eval" compare "${common[@]}" --out "$work/$name/timed" --no-store --limit 32 \
-    --router "$work/$name/router-0" --model_args dtype=bfloat16 \
-    --methods greedy random cover nearest coverage sample:0.6 "${shots[@]}"
+  [ -f "$results/seconds-$name.json" ] || # each method alone, on all cores
+    OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --task "$task" --metadata "$7" \
+      ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-0" \
+      --out "$results/seconds-$name.json"
   "$bin/python" "$here/router_signal.py" "$work/$name/outcomes" --test "$work/$name/compare/oracle/$task" \
-    --out "$here/../docs/results/router-smollm2/signal-$name.json"
-  cp "$work/$name/compare/figure4.png" "$here/../docs/results/router-smollm2/figure4-$name.png"
-  tables+=("$name=$work/$name/compare/results/$task=$work/$name/timed/results/$task")
+    --out "$results/signal-$name.json"
+  cp "$work/$name/compare/figure4.png" "$results/figure4-$name.png"
+  tables+=("$name=$work/$name/compare/results/$task")
 }
 
 "$bin/python" "$here/router_split.py" "$data" "$work/halves"
@@ -67,4 +68,4 @@ for name in "$@"; do
     *) echo "no setting $name" >&2; exit 2 ;;
   esac
 done
-"$bin/python" "$here/router_table.py" "${tables[@]}" --out "$here/../docs/results/router-smollm2"
+"$bin/python" "$here/router_table.py" "${tables[@]}" --out "$results"

@@ -7,7 +7,8 @@ of the task, whose samples hold every head's answer to every test question. Thre
 
 1. *Signal*: AUC of predicted against true outcomes, out of fold on the training questions and on the test.
    ``within question`` compares heads of one question, which takes the question's difficulty out;
-   ``beyond averages`` compares what is left after the head's and the question's mean prediction, too.
+   ``beyond averages`` compares what is left after the head's and the question's mean prediction, too
+   (within a fold: what a fold's model thinks of a head on average goes against the fold's own outcomes).
 2. *Worth*: Pass@N of a made-up predictor whose scores tell a question's solving heads from its failing
    ones with a given AUC: what routing would gain if the signal were there.
 3. *Control*: routers trained on shuffled rows of Z, on the test. Shuffling keeps how good each head is on
@@ -27,7 +28,7 @@ from scipy.stats import norm, rankdata
 
 from sprint_eval.files import write_json
 from sprint_eval.leaderboards.reader import read_runs
-from sprint_eval.leaderboards.statistics import Resampling, percentile_interval, permutation_p
+from sprint_eval.leaderboards.statistics import Resampling, holm, percentile_interval, permutation_p
 from sprint_eval.outcomes import Outcomes
 from sprint_eval.routing import RouterConfig, SentenceEmbedder, random_heads_draw, train_router
 from sprint_eval.routing.solve_model import fit_solve_model
@@ -91,8 +92,12 @@ def signal(
     for seed in seeds:
         folds = split_groups(key_groups(keys), 5, seed)
         model, out_of_fold = fit_solve_model(known, z, folds, seed)
-        for found, predicted, truth in ((trained, out_of_fold, z), (tested, model.predict(asked), z_test)):
-            for name, value in aucs(predicted, truth).items():
+        one = np.zeros(len(asked), int)
+        for found, predicted, truth, parts in (
+            (trained, out_of_fold, z, folds),
+            (tested, model.predict(asked), z_test, one),
+        ):
+            for name, value in aucs(predicted, truth, parts).items():
                 found.setdefault(name, []).append(value)
         averages = np.stack([z[folds != fold].mean(axis=0) for fold in folds])
         trained.setdefault("within question, head averages alone", []).append(
@@ -107,10 +112,16 @@ def signal(
     }
 
 
-def aucs(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """AUCs of predictions ``[m, J]`` against outcomes, from all cells down to what averages leave."""
+def aucs(predicted: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> dict[str, float]:
+    """AUCs of predictions ``[m, J]`` against outcomes, from all cells down to what averages leave.
+
+    ``folds`` ``[m]`` says which questions one model predicted.
+    """
     scores = np.log(predicted / (1 - predicted))
-    rest = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
+    rest = scores - scores.mean(axis=1, keepdims=True)
+    for fold in np.unique(folds):
+        rest[folds == fold] -= rest[folds == fold].mean(axis=0)
+    rest = rest.round(9)  # what rounding leaves of nothing must tie
     return {
         "all cells": auc(scores.ravel(), truth.ravel()),
         "question difficulty": auc(scores.mean(axis=1).repeat(truth.shape[1]), truth.ravel()),
@@ -191,11 +202,16 @@ def control(
     mean = {name: np.mean(found, axis=0) for name, found in passed.items()}  # [m, N] each
     pairs = [(f"{rule}, shuffled", "random") for rule in ("nearest", "coverage")]
     pairs += [(f"{rule}, true", f"{rule}, shuffled") for rule in ("nearest", "coverage")]
+    adjusted = [difference(mean[a] - mean[b]) for a, b in pairs]
+    for family in (adjusted[:2], adjusted[2:]):  # a family a kind of comparison: two rules at every N
+        corrected = holm([p for row in family for p in row["p"]]).round(4).reshape(2, -1)
+        for row, values in zip(family, corrected, strict=True):
+            row["holm"] = values.tolist()
     single = single_head_columns(outcomes.pool)
     return {
         "pass": {name: found.mean(axis=0).round(4).tolist() for name, found in mean.items()},
         "by_seed": {name: np.mean(found, axis=1).round(4).tolist() for name, found in passed.items()},
-        "differences": {f"{a} - {b}": difference(mean[a] - mean[b]) for a, b in pairs},
+        "differences": {f"{a} - {b}": row for (a, b), row in zip(pairs, adjusted, strict=True)},
         "oracle": round(float(z_test[:, single].any(axis=1).mean()), 4),
     }
 

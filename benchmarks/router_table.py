@@ -1,18 +1,19 @@
 """The comparisons of the router's protocol, carried out: docs/results/router-smollm2/protocol.md.
 
-    python benchmarks/router_table.py --out docs/results/router-smollm2 'rg, base=RUNS/results/TASK=TIMED' …
+    python benchmarks/router_table.py --out docs/results/router-smollm2 rg-base=RUNS/results/TASK …
 
-Each argument is a setting's name and a folder of ``sprint-eval compare``'s results of one task; a third part
-is such a folder of runs that share no store, which tell seconds. Every method's Pass@N with its interval,
-one answer chosen without gold, each routed method against each baseline at every N, Holm over that family,
-the smallest detectable difference, seconds and tokens a question, and the protocol's verdicts, as Markdown
-and CSV.
+Each argument is a setting's name and a folder of ``sprint-eval compare``'s results of one task, with the
+oracle's beside them; ``seconds-NAME.json`` of ``router_seconds.py`` is looked for in ``--out``. Every
+method's Pass@N with its interval, one answer chosen without gold, each routed method against each baseline
+at every N, Holm over that family, the smallest detectable difference, seconds and tokens a question, and
+the protocol's verdicts, as Markdown and CSV. A setting that lacks a method or a seed is refused.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import numpy as np
 
 from sprint_eval.files import write_atomic
 from sprint_eval.leaderboards.reader import read_runs
-from sprint_eval.leaderboards.records import Sampled
+from sprint_eval.leaderboards.records import Run, Sampled
 from sprint_eval.leaderboards.statistics import (
     LEVEL,
     Resampling,
@@ -37,7 +38,9 @@ ROUTED = ("nearest", "coverage")
 BASELINES = ("greedy", "best", "sample-0.1", "sample-0.6", "sample-0.9", "random", "cover")
 PAPER = ("random", "sample-0.1", "sample-0.6", "sample-0.9")  # what the paper compares with
 CHOICES = ("maj", "wmaj", "best")  # the vote, weighted by the router, and by base_logprob
+SEEDS = dict.fromkeys((*ROUTED, "random"), 3)  # the protocol's; one of the others
 MOST = 0.75  # of all N: the protocol's "nearly all"
+NOTHING = 1e-9  # means over three seeds are no exact binary fractions
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,13 @@ class Method:
     Attributes:
         passed: Pass@1..N a question, averaged over the method's seeds, ``[questions, N]``.
         chosen: right or not a question where one of N answers is chosen without gold, by the choice's name.
-        tokens: generated tokens a question, of all its candidates.
+        tokens: generated tokens a question of its first k candidates, ``[N]``.
         seeds: runs averaged.
     """
 
     passed: np.ndarray
     chosen: dict[str, np.ndarray]
-    tokens: float | None
+    tokens: np.ndarray
     seeds: int
 
 
@@ -67,12 +70,15 @@ def main() -> None:
     text: list[str] = []
     rows: list[dict[str, Any]] = []
     for given in args.settings:
-        name, folder, *timed = given.split("=")
-        methods = read_methods(Path(folder))
+        name, _, place = given.partition("=")
+        folder = Path(place)
+        methods = read_methods(folder)
+        check_complete(name, methods)
+        oracle = read_methods(folder.parent.parent / "oracle" / folder.name)["oracle"].passed[:, -1]
         found = compare(methods)
         rows += [{"setting": name, **row} for row in found]
-        text += [f"## {name}", "", *pass_table(methods), "", *verdicts(found), ""]
-        text += [*choice_table(methods, read_seconds(Path(timed[0])) if timed else {}), ""]
+        text += [f"## {name}", "", *pass_table(methods, oracle), "", *verdicts(found), ""]
+        text += [*choice_table(methods), "", *cost_table(methods, args.out / f"seconds-{name}.json"), ""]
         text += [*difference_table(found), ""]
     write_atomic(args.out / "tables.md", "\n".join(text))
     with (args.out / "differences.csv").open("w", newline="", encoding="utf-8") as file:
@@ -86,15 +92,13 @@ def main() -> None:
 def read_methods(folder: Path) -> dict[str, Method]:
     """Every method below a task's folder; runs that differ in a trailing ``-K`` are seeds of one."""
     runs: dict[str, list[Sampled]] = defaultdict(list)
-    tokens: dict[str, list[float]] = defaultdict(list)
+    tokens: dict[str, list[np.ndarray]] = defaultdict(list)
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
         (run,) = read_runs([part]).runs
         if run.sampled is None:
             raise SystemExit(f"{part} has no samples")
         runs[method_of(part.name)].append(run.sampled)
-        counters = run.header.info.get("counters") or {}
-        if "generated_tokens" in counters:
-            tokens[method_of(part.name)].append(counters["generated_tokens"] / len(run.sampled.keys))
+        tokens[method_of(part.name)].append(read_tokens(run))
     order = sorted(next(iter(runs.values()))[0].keys)
 
     def mean(parts: list[Sampled], values: Callable[[Sampled], Any]) -> np.ndarray:
@@ -111,20 +115,29 @@ def read_methods(folder: Path) -> dict[str, Method]:
         for choice in parts[0].choices:
             if all(choice in part.choices for part in parts):
                 chosen[choice] = mean(parts, lambda part, choice=choice: part.choices[choice][:, -1])
-        spent = float(np.mean(tokens[name])) if tokens[name] else None
-        found[name] = Method(passed, chosen, spent, len(parts))
+        found[name] = Method(passed, chosen, np.mean(tokens[name], axis=0), len(parts))
     return found
 
 
-def read_seconds(folder: Path) -> dict[str, float]:
-    """Seconds of decoding a question, of every method that was run alone."""
-    found = {}
-    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
-        (run,) = read_runs([part]).runs
-        seconds = (run.header.info.get("counters") or {}).get("decode_seconds")
-        if seconds is not None and run.sampled is not None:
-            found[method_of(part.name)] = seconds / len(run.sampled.keys)
-    return found
+def read_tokens(run: Run) -> np.ndarray:
+    """Mean tokens of a question's first k answers, ``[N]``; a deterministic model answers once."""
+    rows = []
+    with run.sampled.path.open(encoding="utf-8") as lines:
+        for line in lines:
+            rows.append([candidate["tokens"] for candidate in json.loads(line)["candidates"]])
+    spent = np.array(rows, float)
+    if run.header.info.get("deterministic"):
+        spent[:, 1:] = 0
+    mean: np.ndarray = spent.cumsum(axis=1).mean(axis=0)
+    return mean
+
+
+def check_complete(setting: str, methods: dict[str, Method]) -> None:
+    """Refuse a smaller family of comparisons, or a mean over fewer seeds, than the protocol's."""
+    for name in (*ROUTED, *BASELINES):
+        seeds = methods[name].seeds if name in methods else 0
+        if seeds < SEEDS.get(name, 1):
+            raise SystemExit(f"{setting}: {seeds} runs of {name}, the protocol asks for {SEEDS.get(name, 1)}")
 
 
 def method_of(label: str) -> str:
@@ -136,14 +149,17 @@ def method_of(label: str) -> str:
 def compare(methods: dict[str, Method]) -> list[dict[str, Any]]:
     """Every routed method against every baseline at every N, Holm within a routed method."""
     resampling = Resampling(len(next(iter(methods.values())).passed))
+    depth = next(iter(methods.values())).passed.shape[1]
+    # What the family's first step, the strictest, would show; a single test shows two thirds of it.
+    level = LEVEL / (len(BASELINES) * depth)
     rows: list[dict[str, Any]] = []
-    for routed in (name for name in ROUTED if name in methods):
+    for routed in ROUTED:
         family: list[dict[str, Any]] = []
-        for baseline in (name for name in BASELINES if name in methods):
+        for baseline in BASELINES:
             differences = methods[routed].passed - methods[baseline].passed  # [questions, N]
             low, high = percentile_interval(resampling.means(differences.T.astype(np.float32)))
             for k, column in enumerate(differences.T):
-                detectable = detectable_difference(column.std(ddof=1), len(column), False)
+                detectable = detectable_difference(column.std(ddof=1), len(column), False, level)
                 family.append(
                     {
                         "method": routed,
@@ -161,8 +177,8 @@ def compare(methods: dict[str, Method]) -> list[dict[str, Any]]:
     return rows
 
 
-def pass_table(methods: dict[str, Method]) -> list[str]:
-    """Markdown of every method's Pass@N with its interval."""
+def pass_table(methods: dict[str, Method], oracle: np.ndarray) -> list[str]:
+    """Markdown of every method's Pass@N with its interval, and of the oracle over the pool."""
     resampling = Resampling(len(next(iter(methods.values())).passed))
     depth = next(iter(methods.values())).passed.shape[1]
     lines = ["| method | seeds | " + " | ".join(f"N = {k}" for k in range(1, depth + 1)) + " |"]
@@ -175,17 +191,17 @@ def pass_table(methods: dict[str, Method]) -> list[str]:
             for mean, a, b in zip(method.passed.mean(axis=0), low, high, strict=True)
         ]
         lines.append(f"| {name} | {method.seeds} | " + " | ".join(cells) + " |")
+    (low,), (high,) = percentile_interval(resampling.means(oracle[None].astype(np.float32)))
+    lines += ["", f"Oracle, any head of the pool: {oracle.mean():.3f} [{low:.3f}, {high:.3f}]."]
     return lines
 
 
-def choice_table(methods: dict[str, Method], seconds: dict[str, float]) -> list[str]:
-    """Markdown of one answer of N, chosen without gold, beside Pass@N, with what all N cost a question."""
+def choice_table(methods: dict[str, Method]) -> list[str]:
+    """Markdown of one answer of N, chosen without gold, beside Pass@N."""
     resampling = Resampling(len(next(iter(methods.values())).passed))
     depth = next(iter(methods.values())).passed.shape[1]
-    lines = [
-        f"| method | Pass@{depth} | " + " | ".join(f"{n}@{depth}" for n in CHOICES) + " | tokens | seconds |"
-    ]
-    lines.append("|---|---:|" + "---:|" * (len(CHOICES) + 2))
+    lines = [f"| method | Pass@{depth} | " + " | ".join(f"{n}@{depth}" for n in CHOICES) + " |"]
+    lines.append("|---|---:|" + "---:|" * len(CHOICES))
     for name in sorted(methods, key=lambda name: -methods[name].passed[:, -1].mean()):
         method = methods[name]
         cells = [f"{method.passed[:, -1].mean():.3f}"]
@@ -196,9 +212,27 @@ def choice_table(methods: dict[str, Method], seconds: dict[str, float]) -> list[
             values = method.chosen[choice]
             low, high = percentile_interval(resampling.means(values[None].astype(np.float32)))
             cells.append(f"{values.mean():.3f} [{low[0]:.3f}, {high[0]:.3f}]")
-        cells.append("" if method.tokens is None else f"{method.tokens:.1f}")
-        cells.append(f"{seconds[name]:.2f}" if name in seconds else "")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def cost_table(methods: dict[str, Method], timed: Path) -> list[str]:
+    """Markdown of tokens a question at every N and, where they were measured, of its seconds."""
+    seconds = json.loads(timed.read_text(encoding="utf-8"))["methods"] if timed.is_file() else {}
+    depth = next(iter(methods.values())).passed.shape[1]
+    lines = ["| a question | of | " + " | ".join(f"N = {k}" for k in range(1, depth + 1)) + " |"]
+    lines.append("|---|---|" + "---:|" * depth)
+    for name in sorted(methods, key=lambda name: -methods[name].passed[:, -1].mean()):
+        lines.append(f"| tokens | {name} | " + " | ".join(f"{v:.1f}" for v in methods[name].tokens) + " |")
+    for name, by_n in seconds.items():
+        row = [by_n.get(str(k), by_n["1"] if name == "greedy" else {}) for k in range(1, depth + 1)]
+        for label, kind, form in (
+            ("seconds", "seconds", "{:.2f}"),
+            ("share of routing", "routing_share", "{:.1%}"),
+        ):
+            if any(cell.get(kind) for cell in row):
+                shown = [form.format(cell[kind]) if kind in cell else "" for cell in row]
+                lines.append(f"| {label} | {name} | " + " | ".join(shown) + " |")
     return lines
 
 
@@ -214,6 +248,13 @@ def difference_table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _other_reading(claim: str, above: int, depth: int) -> str:
+    """The protocol's "not above 0 at 6 or more of the 8 N" may also mean: above 0 at fewer than 6."""
+    if claim != "not shown" or above >= MOST * depth:
+        return "."
+    return "; read as 'above 0 at fewer than 6', the protocol's rule says refuted."
+
+
 def verdicts(rows: list[dict[str, Any]]) -> list[str]:
     """The protocol's rules, applied."""
     wins: dict[tuple[str, str], int] = defaultdict(int)
@@ -224,16 +265,21 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
         shown = row["holm"] < LEVEL
         wins[pair] += shown and row["difference"] > 0
         losses[pair] += shown and row["difference"] < 0
-        behind[pair] += row["difference"] <= 0
+        behind[pair] += row["difference"] <= NOTHING
     depth = max(row["n"] for row in rows)
     lines = []
     for method in dict.fromkeys(row["method"] for row in rows):
-        present = [name for name in PAPER if (method, name) in wins]
-        ahead = all(wins[method, name] >= MOST * depth for name in present)
+        ahead = all(wins[method, name] >= MOST * depth for name in PAPER)
         against = behind[method, "random"] >= MOST * depth or losses[method, "random"] > 0
         claim = "confirmed" if ahead else "refuted" if against else "not shown"
-        counts = ", ".join(f"{wins[method, name]} of {depth} against {name}" for name in present)
-        lines.append(f"- **{method}**: the paper's claim is {claim} here (ahead at {counts}).")
+        counts = ", ".join(f"{wins[method, name]} of {depth} against {name}" for name in PAPER)
+        worse = ", ".join(f"{losses[method, name]} against {name}" for name in PAPER if losses[method, name])
+        above = depth - behind[method, "random"]
+        lines.append(
+            f"- **{method}**: the paper's claim is {claim} here (ahead at {counts}; behind at "
+            f"{worse or 'none'}). Its difference to random heads is above 0 at {above} of {depth}"
+            f"{_other_reading(claim, above, depth)}"
+        )
         primary = [r for r in rows if r["method"] == method and r["baseline"] == "cover" and r["n"] in (4, 8)]
         adjusted = holm([r["p"] for r in primary])
         for row, p in zip(primary, adjusted, strict=True):

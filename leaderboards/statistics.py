@@ -142,7 +142,8 @@ def permutation_p(differences: npt.ArrayLike, draws: int = 9_999, seed: int = SE
     values = values[values != 0]
     if values.size == 0:
         return 1.0
-    observed = abs(values.sum()) * (1 - 1e-9)
+    # Means over three candidates are no exact binary fractions: sums that are equal differ by rounding.
+    observed = abs(values.sum()) - 1e-9 * np.abs(values).sum()
     if values.size <= 16:
         return float(np.mean(np.abs(_all_signed_sums(values)) >= observed))
     steps = lattice(values)
@@ -205,16 +206,18 @@ def exact_difference(first_only: int, second_only: int, questions: int) -> tuple
     return (least, 1.0) if first_only else (-1.0, -least)
 
 
-def detectable_difference(deviation: npt.ArrayLike, questions: int, binary: bool) -> Array:
-    """The smallest true difference that this many questions show at 5 % with 80 % power.
+def detectable_difference(
+    deviation: npt.ArrayLike, questions: int, binary: bool, level: float = LEVEL
+) -> Array:
+    """The smallest true difference that this many questions show at ``level`` with 80 % power.
 
-    ``(z_0.975 + z_0.8) · s / √n`` with s the standard deviation of the paired differences. Of 0/1
+    ``(z_{1 - level/2} + z_0.8) · s / √n`` with s the standard deviation of the paired differences. Of 0/1
     outcomes no less than what six questions all in one direction make: fewer cannot reach p < 0.05
     in an exact test. NaN where no difference, however large, would show, or where s says nothing.
     """
     from scipy.stats import norm
 
-    reach = float(norm.ppf(1 - LEVEL / 2) + norm.ppf(POWER))
+    reach = float(norm.ppf(1 - level / 2) + norm.ppf(POWER))
     found = reach * np.asarray(deviation, dtype=np.float64) / math.sqrt(questions)
     if binary:
         found = np.maximum(found, 6 / questions)
