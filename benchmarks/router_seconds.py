@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--router", type=Path, required=True)
     parser.add_argument("--metadata", default="")
     parser.add_argument("--num-fewshot", type=int)
-    parser.add_argument("--limit", type=int, default=16)
+    parser.add_argument("--limit", type=int, default=8)
     parser.add_argument("--n", type=int, nargs="+", default=list(range(1, 9)))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--dtype", default="bfloat16")
