@@ -34,10 +34,10 @@ distill() { # name, training questions, options
         --metadata "$META" --mixed-precision bf16 --no-speed --limit "$limit" --out "$RUNS/$name" "$@"
     mkdir -p "$OUT/reports" && cp "$RUNS/$name/report.md" "$OUT/reports/$name.md"
 }
-evaluate() { # label, test questions, lm_eval model, model arguments
+evaluate() { # label, test questions, lm_eval model, model arguments, options
     local to=$RUNS/results/$1
     [ -n "$(find "$to" -name 'samples_*.jsonl' 2>/dev/null)" ] || nice lm_eval --model "$3" --model_args "$4" --tasks "$TASK" \
-        --num_fewshot 0 --metadata "$META" --limit "$2" --batch_size 32 --log_samples --output_path "$to"
+        --num_fewshot 0 --metadata "$META" --limit "$2" "${@:5}" --log_samples --output_path "$to"
 }
 table() {
     local rows=() place seed folder runs
@@ -64,7 +64,7 @@ for seed in $SEEDS; do
     taught=(--teacher "$RUNS/s0/teacher" --seed "$seed")
     [ "$seed" != 0 ] || taught=()
     distill "s$seed" "$TRAIN" "${SETTINGS[@]}" "${SCORE[@]}" --stages "$STAGES" "${taught[@]}"
-    [ "$seed" != 0 ] || evaluate teacher "$TEST" hf "pretrained=$RUNS/s0/teacher,dtype=$DTYPE"
+    [ "$seed" != 0 ] || evaluate teacher "$TEST" hf "pretrained=$RUNS/s0/teacher,dtype=$DTYPE" --batch_size 32
     for place in "${PLACES[@]}"; do
         folder=${place#*:}
         evaluate "s$seed-$folder" "$TEST" distilled-pruned "pretrained=$RUNS/s$seed/$folder,dtype=$DTYPE"
