@@ -16,6 +16,7 @@ from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.limits import PeakMemory, default_limits, default_token_budget, is_out_of_memory
 from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.plan import Planner, StepPlan
+from sprint_eval.engine.prefix_memory import PrefixMemory
 from sprint_eval.engine.prefixes import common_prefixes
 from sprint_eval.engine.probe import why_unsafe
 from sprint_eval.engine.request import Generation, Request
@@ -158,11 +159,11 @@ class _Run:
     ) -> Iterator[tuple[int, Generation]]:
         """Step until all requests are answered; half the budget and again when memory runs out."""
         needs = sum(len(s.tree.prompt) + s.request.max_new_tokens for s in self._sequences)
-        budget = token_budget or default_token_budget(
-            self._model, needs + _SMALLEST_BUDGET, len(self._segments)
-        )
+        room = token_budget or default_token_budget(self._model, len(self._segments))
+        budget = min(room, needs + _SMALLEST_BUDGET)
         waiting = in_working_order(self._sequences, budget)
-        scheduler = Scheduler(waiting, cache := Cache(self._segments, budget), limits)
+        cache, prefixes = self._memory(budget, room)
+        scheduler = Scheduler(waiting, cache, prefixes, limits)
         memory = PeakMemory(self._model.device)
         while scheduler.unfinished:
             started = time.perf_counter()
@@ -171,18 +172,26 @@ class _Run:
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                budget //= 2
+                budget, room = budget // 2, room // 2
                 if budget < _SMALLEST_BUDGET:
                     raise GenerationError("out of memory even with the smallest token budget") from error
                 _LOGGER.warning("out of memory: going on with half the token budget, %d", budget)
                 limits = limits.halved()
-                scheduler.restart(cache := Cache(self._segments, budget), limits)
+                for sequence in self._sequences:
+                    sequence.tree.reset()
+                cache, prefixes = self._memory(budget, room)
+                scheduler.restart(cache, prefixes, limits)
                 continue
             finally:
                 counters.decode_seconds += time.perf_counter() - started
                 counters.peak_memory_bytes = max(counters.peak_memory_bytes, memory.used())
             for sequence in finished:
                 yield sequence.index, self._generation(sequence, counters)
+
+    def _memory(self, budget: int, room: int) -> tuple[Cache, PrefixMemory]:
+        """For requests' own tokens ``budget``, and as much as they could have for their prefixes."""
+        prefixes = PrefixMemory((s.tree.prefix for s in self._sequences), self._segments, room)
+        return Cache(self._segments, budget), prefixes
 
     def _steps(self, scheduler: Scheduler, cache: Cache, counters: Counters) -> list[Sequence]:
         """Forwards until some requests are finished."""

@@ -12,7 +12,7 @@ import torch
 from sprint_eval.engine.drafts import DraftPolicy
 from sprint_eval.engine.scheduler import Limits
 
-_SHARE_OF_FREE = 0.5
+_SHARE_OF_FREE = 0.3  # for requests' own tokens; prefixes may take as much again
 _UNKNOWN_MEMORY = 4 * 2**30  # bytes, where the system does not say
 _NO_MEMORY = (
     "can't allocate memory",
@@ -42,8 +42,8 @@ def default_limits(device: torch.device, batch_size: int | None = None) -> Limit
     return Limits(limits.step_tokens, limits.thin_tokens, batch_size, limits.drafts, limits.thin_drafts)
 
 
-def default_token_budget(model: Any, wanted: int, segments: int) -> int:
-    """Tokens to keep keys, values and hidden states of: as many as are wanted, or as memory allows."""
+def default_token_budget(model: Any, segments: int) -> int:
+    """Tokens to keep keys, values and hidden states of: as many as memory allows."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -52,7 +52,7 @@ def default_token_budget(model: Any, wanted: int, segments: int) -> int:
         config.hidden_size
     )
     per_token = widths * itemsize
-    return max(min(wanted, int(_free_memory(model.device) * _SHARE_OF_FREE) // per_token), 1)
+    return max(int(_free_memory(model.device) * _SHARE_OF_FREE) // per_token, 1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
