@@ -175,7 +175,7 @@ class Scheduler:
         if len(sequence.pending) > self._cache.free:
             raise GenerationError(
                 f"one request needs {len(sequence.pending)} cache slots and {self._cache.free} of "
-                f"{self._cache.capacity} are free; raise token_budget or shorten the prompts"
+                f"{self._cache.capacity} are free; free memory, shorten the prompts, or raise token_budget"
             )
 
     def _reclaim(self, needed: int) -> bool:
