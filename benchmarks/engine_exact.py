@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from engine import DATA, RESULTS, shown
+from engine import DATA, result_file, shown
 from engine_workload import load_lm, load_workload
 
 from sprint_eval.engine import Engine
@@ -74,7 +74,7 @@ def main() -> None:
         "differences": differences,
         "counters": engine.counters.as_dict(),
     }
-    write_json(RESULTS / f"engine_exact_{args.dtype}.json", report)
+    write_json(result_file(f"engine_exact_{args.dtype}", args.device), report)
     print(f"{report['equal']} of {len(pairs)} pairs equal, token for token", flush=True)
     print(f"{padded_equal} of {len(pairs)} where transformers decodes batches of {args.plain_batch}")
 
