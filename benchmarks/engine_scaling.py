@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, nargs="*", default=[16, 64, 256])
     parser.add_argument("--fixed-questions", type=int, default=8, help="while heads vary")
     parser.add_argument("--fixed-heads", type=int, default=9, help="while questions vary")
-    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="or shape:qwen2.5-math-1.5b")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--split", default="train", choices=["test", "train"])
