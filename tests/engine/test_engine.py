@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import random
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from toy import CharTokenizer, zero_columns
 
 from sprint_eval.architectures import ARCHITECTURES, attention_layout
 from sprint_eval.engine import Engine
@@ -21,31 +21,6 @@ from sprint_eval.heads import HeadSet
 HEADS = ["base", "L0H1", "L1H0", "L1H2+L2H0", "L2H3", "L2H0", "L1H1"]
 NOT_SHARED = {"gptj", "stablelm"}
 LIMIT = 10
-
-
-class CharTokenizer:
-    """64 printable characters, one a token."""
-
-    pad_token_id = 0
-    eos_token_id = 2
-
-    def decode(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
-        return "".join(chr(48 + t) for t in tokens if not (skip_special_tokens and t < 3))
-
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        return [ord(c) - 48 for c in text]
-
-
-def zero_columns(model: Any, heads: HeadSet) -> Any:
-    """A copy of the model with the pruned heads' columns of the output projections zeroed."""
-    cut = copy.deepcopy(model)
-    layout = attention_layout(cut)
-    for head in heads:
-        projection: Any = layout.outputs[head.layer]
-        columns = slice(head.head * layout.head_dim, (head.head + 1) * layout.head_dim)
-        with torch.no_grad():
-            (projection.weight.T if not layout.architecture.conv1d else projection.weight)[columns] = 0.0
-    return cut
 
 
 def one_by_one(model: Any, request: Request) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from toy import Digits
 
 from sprint_eval.engine import Engine
 from sprint_eval.engine.prefix_memory import PrefixMemory
@@ -16,17 +17,6 @@ from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.heads import HeadLayout, HeadPool
 
 POOL = ["base", *HeadPool.single_heads(HeadLayout.uniform(3, 4)).names()]
-
-
-class Digits:
-    pad_token_id = 0
-    eos_token_id = 2
-
-    def decode(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
-        return " ".join(map(str, tokens))
-
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        return [int(part) for part in text.split()]
 
 
 def requests(shared: bool) -> list[Request]:
