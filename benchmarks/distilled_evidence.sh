@@ -2,14 +2,14 @@
 # Every run behind docs/results/distilled-*: the teacher, five ratios, the ablations. The most important comes first,
 # the table is written anew after each part, and a run that was stopped goes on where it was.
 # Usage: DATA=folder-of-asdiv-files benchmarks/distilled_evidence.sh asdiv|rg_math [runs]
-#   SEEDS="0 1 2"   of the headline comparison, 0 first    PARTS="headline ablations ffn"
+#   SEEDS="0 1 2"   of the headline comparison, 0 first    PARTS="headline control ablations ffn"
 #   SCORE="--direction diffuse"   what heads are chosen by, but for the ablations of just that
 #   TRAIN, SMALL    training questions of the headline and of an ablation; TEST, SMALL_TEST of the tests
 set -eu
 SETTING=${1:?asdiv or rg_math}
 RUNS=${2:-runs}/distilled-$SETTING
 OUT=docs/results/distilled-$SETTING
-SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline ablations ffn} DTYPE=${DTYPE:-bfloat16}
+SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ablations ffn} DTYPE=${DTYPE:-bfloat16}
 # The focused score takes layer 0 away first, from which a short training does not recover: docs/distillation.md.
 read -r -a SCORE <<<"${SCORE:---direction diffuse}"
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
@@ -34,10 +34,10 @@ distill() { # name, training questions, options
         --metadata "$META" --mixed-precision bf16 --no-speed --limit "$limit" --out "$RUNS/$name" "$@"
     mkdir -p "$OUT/reports" && cp "$RUNS/$name/report.md" "$OUT/reports/$name.md"
 }
-evaluate() { # label, test questions, lm_eval model, model arguments
+evaluate() { # label, test questions, lm_eval model, model arguments, options
     local to=$RUNS/results/$1
     [ -n "$(find "$to" -name 'samples_*.jsonl' 2>/dev/null)" ] || nice lm_eval --model "$3" --model_args "$4" --tasks "$TASK" \
-        --num_fewshot 0 --metadata "$META" --limit "$2" --batch_size 32 --log_samples --output_path "$to"
+        --num_fewshot 0 --metadata "$META" --limit "$2" "${@:5}" --log_samples --output_path "$to"
 }
 table() {
     local rows=() place seed folder runs
@@ -64,22 +64,29 @@ for seed in $SEEDS; do
     taught=(--teacher "$RUNS/s0/teacher" --seed "$seed")
     [ "$seed" != 0 ] || taught=()
     distill "s$seed" "$TRAIN" "${SETTINGS[@]}" "${SCORE[@]}" --stages "$STAGES" "${taught[@]}"
-    [ "$seed" != 0 ] || evaluate teacher "$TEST" hf "pretrained=$RUNS/s0/teacher,dtype=$DTYPE"
+    [ "$seed" != 0 ] || evaluate teacher "$TEST" hf "pretrained=$RUNS/s0/teacher,dtype=$DTYPE" --batch_size 32
     for place in "${PLACES[@]}"; do
         folder=${place#*:}
         evaluate "s$seed-$folder" "$TEST" distilled-pruned "pretrained=$RUNS/s$seed/$folder,dtype=$DTYPE"
     done
     if [ "$seed" = 0 ]; then
-        evaluate int8 "$TEST" distilled-pruned "pretrained=$RUNS/s0/round-4,dtype=float32,quantize=int8"
-        EXTRA=("30 %, int8=$RUNS/s0/round-4:$RUNS/results/int8")
+        evaluate int8 "$TEST" distilled-pruned "pretrained=$RUNS/s0/round-4,dtype=float32,quantize=int8,device=cpu"
+        EXTRA=("30 %, int8=:$RUNS/results/int8")
     fi
     table
 done
+case " $PARTS " in *" control "*) # what as many epochs on top of the teacher's do with next to nothing pruned
+    distill control "$TRAIN" "${SETTINGS[@]}" "${SCORE[@]}" --teacher "$RUNS/s0/teacher" --stages 0.004/0.008/0.012/0.015
+    evaluate control "$TEST" distilled-pruned "pretrained=$RUNS/control/student,dtype=$DTYPE"
+    EXTRA+=("1.5 %, trained as long as 30 %=$RUNS/control:$RUNS/results/control")
+    table
+esac
 case " $PARTS " in *" ablations "*)
     ablation one "one round (${SCORE[*]#--})" --rounds 1 "${SCORE[@]}"
     ablation only "pruning only" --rounds 1 --no-training "${SCORE[@]}"
     ablation task "one round of pruning and fine-tuning" --rounds 1 --distill-weight 0 "${SCORE[@]}"
-    ablation recursive "three rounds" --rounds 3 "${SCORE[@]}"
+    ablation recursive "three rounds of an epoch" --rounds 3 "${SCORE[@]}"
+    ablation long "one round of three epochs" --rounds 1 --epochs 3 "${SCORE[@]}"
     ablation taylor "one round, taylor" --rounds 1 --score taylor
     for alpha in 0.5 0 0.3 0.7; do
         for direction in focused diffuse; do

@@ -5,7 +5,8 @@
 
 A run is LABEL=RUN:RESULTS, the run's folder (or a checkpoint within it, as runs/asdiv-30/round-1) and the
 ``--output_path`` of its evaluation with ``--log_samples``. Several, joined by commas, are one point trained
-from several seeds: its figures are means over them. Answers are joined by question.
+from several seeds: its figures are means over them. An empty RUN leaves costs and perplexity out (of a
+quantised model, say). Answers are joined by question.
 """
 
 from __future__ import annotations
@@ -19,6 +20,16 @@ from typing import Any
 from sprint_eval.distillation.comparison import PairedComparison, compare_seeds
 from sprint_eval.errors import DataError, exit_on_error
 from sprint_eval.files import read_json, write_atomic, write_json
+
+FACTS = (
+    "heads_percent",
+    "parameters_percent",
+    "decode_flops_1024_percent",
+    "cache_percent",
+    "perplexity",
+    "training_seconds",
+    "training_flops",
+)
 
 
 def main() -> None:
@@ -56,12 +67,12 @@ def row(text: str, teacher: dict[str, bool], margin: float) -> dict[str, Any]:
     """One point's figures."""
     label, _, places = text.partition("=")
     pairs = [place.rpartition(":")[::2] for place in places.split(",")]
-    if not label or not all(run and results for run, results in pairs):
+    if not label or not all(results for _, results in pairs):
         raise DataError(f"{text!r}: expected LABEL=RUN:RESULTS[,RUN:RESULTS]")
     students = [verdicts(Path(results)) for _, results in pairs]
     compared: PairedComparison = compare_seeds(teacher, students, margin)
-    facts = [phase_facts(Path(run)) for run, _ in pairs]
-    means = {name: mean([fact[name] for fact in facts]) for name in facts[0]}
+    facts = [phase_facts(Path(run)) if run else dict.fromkeys(FACTS) for run, _ in pairs]
+    means = {name: mean([fact[name] for fact in facts]) for name in FACTS}
     accuracies = [accuracy(student) for student in students]
     return {
         "label": label,
@@ -114,7 +125,7 @@ def markdown(teacher: float, questions: int, rows: list[dict[str, Any]]) -> str:
         f"Teacher: {100 * teacher:.1f} % of {questions} questions. Differences in points, with 95 % "
         "bootstrap intervals over questions; heads, parameters, FLOPs and cache: how many percent less "
         "than the teacher's. Where several seeds were trained, figures are means over them, and their "
-        "accuracies stand in brackets.",
+        "accuracies stand in brackets; how other seeds would vary is not in the intervals.",
         "",
         "| student | questions | accuracy | difference | heads | parameters | FLOPs at 1,024 | KV cache "
         "| perplexity | training s | not worse by 2 points? |",
@@ -122,14 +133,14 @@ def markdown(teacher: float, questions: int, rows: list[dict[str, Any]]) -> str:
     ]
     for r in rows:
         interval = f"{100 * r['difference']:+.1f} ({100 * r['low']:+.1f} to {100 * r['high']:+.1f})"
-        perplexity = "" if r["perplexity"] is None else f"{r['perplexity']:.3f}"
+        shown = [
+            "" if r[name] is None else f"{r[name]:.{digits}f}"
+            for name, digits in zip(FACTS[:6], (1, 2, 2, 1, 3, 0), strict=True)
+        ]
         seeds = ", ".join(f"{100 * value:.1f}" for value in r["accuracies"])
         reached = f"{100 * r['student']:.1f} %" + (f" ({seeds})" if len(r["accuracies"]) > 1 else "")
-        lines.append(
-            f"| {r['label']} | {r['questions']} | {reached} | {interval} | {r['heads_percent']:.1f} "
-            f"| {r['parameters_percent']:.2f} | {r['decode_flops_1024_percent']:.2f} "
-            f"| {r['cache_percent']:.1f} | {perplexity} | {r['training_seconds']:.0f} | {r['verdict']} |"
-        )
+        cells = [r["label"], r["questions"], reached, interval, *shown, r["verdict"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 

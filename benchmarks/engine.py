@@ -12,6 +12,7 @@ by their number, and the table says so.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import random
@@ -161,6 +162,7 @@ def memory(args: argparse.Namespace) -> dict[str, Any]:
     for who in ("ours", "plain"):
         command = [sys.executable, str(Path(__file__).with_name("engine_memory.py")), who]
         command += ["--data-dir", args.data_dir, "--split", args.split, "--device", args.device]
+        command += ["--model", args.model, "--dtype", args.dtype]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found[who] = json.loads(output.splitlines()[-1])
     ratio = found["ours"]["peak_bytes"] / found["plain"]["peak_bytes"]
@@ -168,9 +170,22 @@ def memory(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _best_batch(workload: Workload) -> int:
-    """(a)'s best batch size, on one head set."""
-    seconds = {size: run_hflm(workload, workload.pool[-1:], size).cpu_seconds for size in (8, 16, 32)}
-    return min(seconds, key=lambda size: seconds[size])
+    """(a)'s best batch size on one head set: the first of 8, 16, … after which it grows no faster.
+
+    All questions at once are the largest that (a) can use. Told by processor time on a CPU, which other
+    work moves less, and by the clock on a GPU, where processor time says nothing.
+    """
+    on_cpu = str(workload.lm.device) == "cpu"
+    best, fewest = 8, math.inf
+    size = 8
+    while size < 2 * len(workload.prompts):
+        found = run_hflm(workload, workload.pool[-1:], size)
+        seconds = found.cpu_seconds if on_cpu else found.seconds
+        if seconds >= fewest:
+            break
+        best, fewest = size, seconds
+        size *= 2
+    return best
 
 
 def _sample(pool: list[HeadSet], count: int) -> list[HeadSet]:
@@ -187,6 +202,12 @@ def _mean(values: Any) -> float:
 def _show(name: str, part: dict[str, Any]) -> None:
     for label, value in part["figures"].items():
         print(f"{name:8} {label:45} {value:10.3f}", flush=True)
+
+
+def result_file(name: str, device: str) -> Path:
+    """Where figures of a device go: ``engine.json``, ``engine_cuda.json``."""
+    kind = device.partition(":")[0]
+    return RESULTS / (f"{name}.json" if kind == "cpu" else f"{name}_{kind}.json")
 
 
 def shown(args: argparse.Namespace) -> dict[str, Any]:
@@ -231,8 +252,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--plain-batch", type=int, default=64, help="of (b)")
     parser.add_argument("--parts", nargs="+", default=["sweep", "passk", "single", "memory"])
     parser.add_argument("--quick", action="store_true", help="8 questions, 10 head sets, a sample of peers")
-    parser.add_argument("--out", type=Path, default=RESULTS / "engine.json")
+    parser.add_argument("--out", type=Path, help="default: a file of the device's own")
     args = parser.parse_args()
+    args.out = args.out or result_file("engine", args.device)
     if args.quick:
         args.questions, args.pool, args.peer_sets, args.pass_questions = 8, "5/15/25:0-2", 4, 4
         args.batch_size = args.batch_size or 8

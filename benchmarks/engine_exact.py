@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from engine import DATA, RESULTS, shown
+from engine import DATA, result_file, shown
 from engine_workload import load_lm, load_workload
 
 from sprint_eval.engine import Engine
@@ -57,10 +57,8 @@ def main() -> None:
     padded = plain.generate([requests[index] for index in pairs])
     padded_equal = 0
     for done, (index, batched) in enumerate(zip(pairs, padded, strict=True), 1):
-        count = max(len(answers[index].tokens), len(batched.tokens))
-        longer = decode_alone(lm.model, masker, requests[index], count)
-        padded_equal += longer[: len(batched.tokens)] == list(batched.tokens)
-        alone = longer[: len(answers[index].tokens)]
+        alone = decode_alone(lm, masker, requests[index])
+        padded_equal += alone == list(batched.tokens)
         if alone != list(answers[index].tokens):
             found = compare(lm.model, masker, requests[index], alone, answers[index].tokens)
             differences.append(found)
@@ -76,20 +74,22 @@ def main() -> None:
         "differences": differences,
         "counters": engine.counters.as_dict(),
     }
-    write_json(RESULTS / f"engine_exact_{args.dtype}.json", report)
+    write_json(result_file(f"engine_exact_{args.dtype}", args.device), report)
     print(f"{report['equal']} of {len(pairs)} pairs equal, token for token", flush=True)
     print(f"{padded_equal} of {len(pairs)} where transformers decodes batches of {args.plain_batch}")
 
 
-def decode_alone(model: Any, masker: HeadMasker, request: Request, count: int) -> list[int]:
-    """The first ``count`` tokens of greedy decoding by ``transformers``, nothing else in the batch."""
-    ids = torch.tensor([request.prompt], device=model.device)
+def decode_alone(lm: Any, masker: HeadMasker, request: Request) -> list[int]:
+    """Greedy decoding by ``transformers`` to its own stop or limit, nothing else in the batch."""
+    ids = torch.tensor([request.prompt], device=lm.model.device)
     with masker.every_row(request.heads), torch.no_grad():
-        output = model.generate(
+        output = lm.model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
-            max_new_tokens=count,
+            max_new_tokens=request.max_new_tokens,
             max_length=None,
+            stop_strings=list(request.stop),
+            tokenizer=lm.tokenizer,
             do_sample=False,
             temperature=None,
             top_p=None,

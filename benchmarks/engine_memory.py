@@ -29,8 +29,10 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--split", default="train")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--dtype", default="float32")
     args = parser.parse_args()
-    lm = load_lm("smollm2-135m-instruct", args.device, "float32")
+    lm = load_lm(args.model, args.device, args.dtype)
     workload = load_workload(lm, args.data_dir, args.split, 8, "5/15/25:0-4")
     ids = torch.tensor([workload.prompts[0]], device=lm.device)
     with torch.no_grad():

@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from engine import DATA, RESULTS, describe_machine, shown
+from engine import DATA, describe_machine, result_file, shown
 from engine_peers import run_ours
 from engine_workload import Workload, load_lm, load_workload
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, nargs="*", default=[16, 64, 256])
     parser.add_argument("--fixed-questions", type=int, default=8, help="while heads vary")
     parser.add_argument("--fixed-heads", type=int, default=9, help="while questions vary")
-    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="or shape:qwen2.5-math-1.5b")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--split", default="train", choices=["test", "train"])
@@ -44,7 +44,7 @@ def main() -> None:
     rows = [row(workload, args.fixed_questions, heads) for heads in args.heads]
     rows += [row(workload, questions, args.fixed_heads) for questions in args.questions]
     write_json(
-        RESULTS / "engine_scaling.json",
+        result_file("engine_scaling", args.device),
         {"machine": describe_machine(args.device), "arguments": shown(args), "rows": rows},
     )
 

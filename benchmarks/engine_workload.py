@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +47,39 @@ class Workload:
 
 
 def load_lm(model: str, device: str, dtype: str) -> Any:
-    """lm-eval's own ``hf`` model."""
+    """lm-eval's own ``hf`` model; ``shape:NAME`` for one of :data:`SHAPES` with random weights."""
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(resolve_model_path(model), device=device, dtype=dtype, batch_size=16)
+    if not model.startswith("shape:"):
+        return HFLM(resolve_model_path(model), device=device, dtype=dtype, batch_size=16)
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model_path("smollm2-135m-instruct"))
+    config = SHAPES[model.removeprefix("shape:")]()
+    torch.manual_seed(0)
+    with torch.device(device):
+        shaped = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval()
+    return HFLM(shaped, tokenizer=tokenizer, device=device, batch_size=16)
+
+
+def _qwen_math() -> Any:
+    """Qwen2.5-Math-1.5B without its weights: 28 layers of 12 query and 2 key/value heads."""
+    from transformers import Qwen2Config
+
+    return Qwen2Config(
+        vocab_size=151936,
+        hidden_size=1536,
+        intermediate_size=8960,
+        num_hidden_layers=28,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+    )
+
+
+SHAPES: dict[str, Callable[[], Any]] = {"qwen2.5-math-1.5b": _qwen_math}
+"""Models that a machine without a hub can time: how long a token takes does not depend on the weights."""
 
 
 def load_workload(lm: Any, data_dir: str, split: str, questions: int, layers: str) -> Workload:

@@ -60,7 +60,7 @@ def main() -> None:
         Path(args.out) / "speed.json",
         {
             "arguments": vars(args),
-            "machine": machine(),
+            "machine": machine(base.device),
             "uneven_layers": sum(len(set(group)) > 1 for group in groups),
             "base": before.to_dict(),
             "cut": after.to_dict(),
@@ -78,7 +78,7 @@ def load(args: argparse.Namespace) -> tuple[Any, Any]:
 
     dtype = getattr(torch, args.dtype)
     base = AutoModelForCausalLM.from_pretrained(resolve_model_path(args.model), dtype=dtype).eval()
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not args.quantize:  # int8 linear layers run on the CPU alone
         base = base.to("cuda")
     if args.student:
         return base, load_pruned(args.student, dtype=dtype).eval()

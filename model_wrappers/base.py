@@ -115,6 +115,10 @@ class HeadSetLM(HFLM, abc.ABC):
     def method_info(self) -> dict[str, Any]:
         """What the method adds to the results' ``config``: at least ``pool``."""
 
+    def changed_weights(self) -> dict[str, Any]:
+        """What the method did to the weights that the fingerprint does not tell, for keys of ``store=``."""
+        return {}
+
     def gather_facts(self) -> None:
         """Bring what :meth:`method_info` says together on rank 0; called in every process."""
 

@@ -37,6 +37,11 @@ class DistilledPrunedLM(HeadSetLM):
 
     def check_config(self, layout: HeadLayout) -> None:
         check_quantization(self._quantize)
+        if self._serving is not None:
+            raise ArgumentError(
+                f"distilled-pruned decodes with its own weights, not with engine={self._engine_name}; "
+                "serve a dense copy ('sprint-eval distill --dense') under --model pruned-head with heads=base"
+            )
         if self._quantize and str(self.device) != "cpu":
             raise ArgumentError(
                 f"quantize={self._quantize} runs on the CPU, found device {self.device}; add device=cpu"
@@ -52,6 +57,9 @@ class DistilledPrunedLM(HeadSetLM):
         if self._quantize:
             _ = self.fingerprint  # of the weights as they were saved
             quantize_linear(self.model)
+
+    def changed_weights(self) -> dict[str, Any]:
+        return {"quantize": self._quantize} if self._quantize else {}
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
         return [[Variant(HeadSet())] * question.n for question in questions]

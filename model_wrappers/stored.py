@@ -45,6 +45,7 @@ def _identity(lm: Any, fingerprint: str) -> dict[str, Any]:
         "device": lm.device.type,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
+        **lm.changed_weights(),
     }
 
 

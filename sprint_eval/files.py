@@ -26,11 +26,16 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         # mkstemp makes files private; give them what an ordinary open() would.
-        Path(name).chmod(0o666 & ~_umask())
+        make_readable(Path(name))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def make_readable(path: Path) -> None:
+    """Give a file the permissions that an ordinary ``open()`` would have given it."""
+    path.chmod(0o666 & ~_umask())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -41,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: str) -> Pa
     _router(made / "router", "another", "feedfacefeedface")
     this = Manifest.load(made / "unsolved")
     _router(made / "own-router", this.model, this.model_fingerprint)
+    _router(made / "zero-shot-router", this.model, this.model_fingerprint, shots=0)
     _made_up_outcomes(made / "z", {})
     _made_up_outcomes(made / "z-of-another", {"model": "another", "model_fingerprint": "feedfacefeedface"})
     (made / "results" / "model").mkdir(parents=True)
@@ -61,11 +62,16 @@ def _made_up_outcomes(target: Path, fields: dict[str, Any]) -> None:
             writer.append(Cell(i, j, "42", (i + j) % 2 == 0, "42", "exact", "ok", 2, "stop") for j in columns)
 
 
-def _router(target: Path, model: str, fingerprint: str) -> None:
+def _router(target: Path, model: str, fingerprint: str, shots: int = 4) -> None:
     z = np.random.default_rng(0).integers(0, 2, (20, 4))
     pool = HeadPool(tuple(HeadSet.parse(f"L0H{head}") for head in range(4)))
     outcomes = Outcomes.from_arrays(
-        z, [f"question {i}" for i in range(20)], pool, model=model, model_fingerprint=fingerprint
+        z,
+        [f"question {i}" for i in range(20)],
+        pool,
+        model=model,
+        model_fingerprint=fingerprint,
+        num_fewshot=shots,
     )
     train_router(outcomes, RouterConfig(epochs=3), HashEmbedder()).save(target)
 
@@ -123,6 +129,12 @@ MODELS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
         "router={folder}/own-router",
         (),
         "N = 8 candidates and the pool has 4",
+    ),
+    "router of another prompt format": (
+        "sprint-router",
+        "router={folder}/zero-shot-router",
+        ("--metadata", "n=2"),
+        "trained on prompts with num_fewshot = 0, these have 4",
     ),
     "no questions": (
         "pruned-head",

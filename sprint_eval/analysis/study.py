@@ -131,6 +131,10 @@ def _case(outcomes: Outcomes, label: str, config: StudyConfig) -> Case:
     )
 
 
+def _examples(number: int | None) -> str:
+    return "prompts of unknown form" if number is None else f"{number} worked examples"
+
+
 def _case_section(case: Case, out: Path, config: StudyConfig) -> Section:
     folder = out / case.slug
     manifest, n = case.part.outcomes.manifest, case.impact.n
@@ -140,7 +144,7 @@ def _case_section(case: Case, out: Path, config: StudyConfig) -> Section:
         [
             f"Model {manifest.model} ({manifest.model_fingerprint}, {manifest.dtype}), task "
             f"{manifest.task} version {manifest.task_version}, {manifest.split} split, "
-            f"{manifest.num_fewshot} worked examples, greedy, grader {manifest.grader_version}. "
+            f"{_examples(manifest.num_fewshot)}, greedy, grader {manifest.grader_version}. "
             f"N = {n} questions, {len(case.impact.heads)} single heads of layers "
             f"{ranges(case.impact.layers)}."
             + (f" {left_out} questions that are not complete are left out." if left_out else "")

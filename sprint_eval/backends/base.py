@@ -57,4 +57,4 @@ def local_backend(
         return PlainEngine(model, tokenizer, settings=settings, batch_size=batch_size or 32)
     from sprint_eval.engine import Engine
 
-    return Engine(model, tokenizer, settings=settings)
+    return Engine(model, tokenizer, settings=settings, batch_size=batch_size)

@@ -103,16 +103,9 @@ def _test_steps(args: argparse.Namespace, out: Path, best_head: str) -> Iterator
         model_args = f"pretrained={_model_folder() if model == 'hf' else MODEL},dtype=float32{extra}"
         command = ["lm_eval", "--model", model, "--model_args", model_args, "--tasks", TASK]
         command += ["--metadata", f"n={n}", "--limit", str(args.test_questions), "--log_samples"]
-        command += [
-            "--device",
-            "cpu",
-            "--batch_size",
-            "32",
-            "--output_path",
-            str(out / "results" / name),
-            *more,
-        ]
-        return Step(name, tuple(command))
+        command += ["--device", "cpu", "--output_path", str(out / "results" / name)]
+        command += ["--batch_size", "32"] if model == "hf" else []  # the engine finds its own
+        return Step(name, (*command, *more))
 
     yield evaluate("hf-greedy", "hf", "", 1)
     yield evaluate("hf-sampling", "hf", "", args.n, "--gen_kwargs", SAMPLING)

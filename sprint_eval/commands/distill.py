@@ -95,7 +95,11 @@ def _training_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mixed-precision", default="no", choices=("no", "bf16", "fp16"), help="default: no")
     add("--seed", type=int, default=0, help="of the order of texts (default: 0)")
     add(
-        "--save-every", type=int, default=0, metavar="S", help="steps between checkpoints (default: an epoch)"
+        "--save-every",
+        type=int,
+        default=0,
+        metavar="S",
+        help="steps between checkpoints (default: an epoch or 100)",
     )
 
 

@@ -44,7 +44,8 @@ class PairedComparison:
     def verdict(self) -> str:
         """In words: non-inferior, worse, or that the test cannot tell."""
         points = f"{100 * self.margin:g} points"
-        if self.p_non_inferior < 0.05:
+        # One-sided at half of 5 %: what the lower end of a two-sided 95 % interval says.
+        if self.p_non_inferior < 0.025:
             return f"not worse by {points} (p = {self.p_non_inferior:.3f})"
         if self.high < 0:
             return "worse"
@@ -100,8 +101,9 @@ def compare_seeds(
     """Compare the mean of several students, trained from other seeds, with their teacher.
 
     A question's score is the mean over the students, so that questions, not answers, are what the
-    interval and the test count; p is of a normal test on the paired differences. One student is
-    compared as :func:`compare` does.
+    interval and the test count; p is of a normal test on the paired differences. These students are
+    taken as they are: how others, of other seeds, would vary is not in the interval. One student
+    is compared as :func:`compare` does.
 
     Returns:
         As :func:`compare`; ``only_teacher`` and ``only_student`` are summed over the students.

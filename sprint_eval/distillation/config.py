@@ -36,7 +36,7 @@ class TrainSettings:
         temperature: τ.
         mixed_precision: of ``accelerate``; weights and optimizer stay in float32.
         seed: of the order of texts, and of dropout where a model has any.
-        save_every: steps between checkpoints; 0 for one an epoch.
+        save_every: steps between checkpoints; 0 for an epoch, or 100 steps where that is fewer.
     """
 
     epochs: int = 3
@@ -78,6 +78,11 @@ class TrainSettings:
             )
         if self.distill_weight == 0 and self.task_weight == 0:
             raise ArgumentError("distill_weight and task_weight are both 0: nothing to train for")
+
+    @property
+    def micro_batch(self) -> int:
+        """Texts that go through a model at once, in one process."""
+        return math.ceil(self.batch_size / self.accumulate)
 
     def lr_at(self, step: int, steps: int) -> float:
         """Learning rate of step ``step`` (from 0) of ``steps``."""
@@ -135,6 +140,10 @@ class PruneSettings:
         for name in ("rounds", "refresh_every", "calibration"):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"{name} = {getattr(self, name)}: expected 1 or more")
+        if not (math.isfinite(self.power) and self.power > 0):
+            raise ArgumentError(f"power = {self.power}: expected a finite value above 0")
+        if self.floor < 0:
+            raise ArgumentError(f"floor = {self.floor}: expected 0 heads a layer or more")
         if not 0 < self.ramp <= 1:
             raise ArgumentError(f"ramp = {self.ramp}: expected a share of the steps, 0 < ramp <= 1")
         if not 0 <= self.alpha <= 1:

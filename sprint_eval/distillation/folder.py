@@ -24,8 +24,14 @@ class RunFolder:
 
         Raises:
             MismatchError: it holds another run; names the first field that differs.
-            DataError: it holds other things.
+            DataError: it holds other things, or cannot be written.
         """
+        try:
+            return self._claim(card)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be the run's folder: {error}; choose another") from error
+
+    def _claim(self, card: Mapping[str, Any]) -> bool:
         known = self.path / _CARD
         if known.exists():
             found = read_json(known, "the run's card")

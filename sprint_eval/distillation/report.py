@@ -42,11 +42,12 @@ def write_report(request: DistillRequest, run: Run, rounds: list[dict[str, Any]]
         "reductions_percent": reductions(base, cut),
         "all_heads_percent": head_share(run.model),
         "paper_percent": _PAPER,
-        "machine": machine(),
+        "machine": machine(run.accelerator.device),
     }
     if request.speed:
         from sprint_eval.pruning.speed import measure
 
+        run.model.to(run.accelerator.device)  # it may never have trained here
         report["speed"] = [point.to_dict() for point in measure(run.model, cut_model)]
     write_json(run.folder.path / "report.json", report)
     write_atomic(run.folder.path / "report.md", markdown(report, base, cut))
@@ -62,11 +63,11 @@ def _finished(request: DistillRequest, run: Run) -> dict[str, Any] | None:
     return report if "speed" in report or not request.speed else None
 
 
-def machine() -> dict[str, Any]:
+def machine(device: Any) -> dict[str, Any]:
     """Where figures were measured."""
     import torch
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    gpu = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else None
     return {
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

@@ -22,17 +22,17 @@ from sprint_eval.distillation.pruner import Pruned, Pruner
 from sprint_eval.distillation.scoring import Scorer
 from sprint_eval.distillation.state import remove_states
 from sprint_eval.distillation.trainer import PhaseTrainer, Teacher, phase_steps
-from sprint_eval.errors import MismatchError
+from sprint_eval.errors import ArgumentError, MismatchError
 from sprint_eval.fingerprint import model_fingerprint
-from sprint_eval.heads import Head, HeadSet
+from sprint_eval.heads import Head, HeadLayout, HeadSet
 from sprint_eval.pruning.checkpoint import load_pruned, save_pruned, write_folder
-from sprint_eval.pruning.cost import cost_of, training_flops
+from sprint_eval.pruning.cost import active_parameters, cost_of, training_flops
 from sprint_eval.pruning.dense import dense_model
 from sprint_eval.pruning.entropy import few_logits
 from sprint_eval.pruning.importance import causal_scores
 from sprint_eval.pruning.neurons import neuron_widths
 from sprint_eval.pruning.removed import Removed
-from sprint_eval.pruning.schedule import check_ratio
+from sprint_eval.pruning.schedule import check_ratio, pruned_count
 from sprint_eval.pruning.surgery import check_cuttable, cut
 
 _LOGGER = logging.getLogger(__name__)
@@ -67,18 +67,41 @@ class Run:
         check_cuttable(self.model)
         layout = attention_layout(self.model).heads
         check_ratio(self.config.prune.ratio, layout, self.config.prune.floor)
+        self._check_rounds(layout.num_heads)
         Scorer(self.config.prune, (), self.outcomes)
         if self.config.prune.score == "causal":
-            causal_scores(self.outcomes, layout)
-            swept = getattr(self.outcomes.manifest, "model_fingerprint", None)
-            if swept != model_fingerprint(self.model):
-                _LOGGER.warning(
-                    "the outcomes are of another model (%s) than the one that is pruned; its heads' scores "
-                    "stand in for this one's",
-                    swept,
-                )
+            self._check_outcomes(layout)
         if self.config.prune.ffn_ratio:
             neuron_widths(self.model)
+
+    def _check_rounds(self, heads: int) -> None:
+        """Refuse a round that would take nothing away: its student could not be saved as a cut model."""
+        prune = self.config.prune
+        if prune.ffn_ratio:
+            return
+        for number in range(1, prune.rounds + 1):
+            before, after = (pruned_count(share, heads) for share in prune.bounds(number))
+            if after <= before:
+                raise ArgumentError(
+                    f"round {number} of {prune.rounds} would take no head of {heads} away "
+                    f"({after} are gone after it); ask for fewer rounds or a larger ratio"
+                )
+
+    def _check_outcomes(self, layout: HeadLayout) -> None:
+        """Refuse outcomes that do not say how the heads of this model did on training questions."""
+        causal_scores(self.outcomes, layout)
+        manifest = self.outcomes.manifest
+        if manifest.split not in ("train", ""):
+            raise MismatchError(
+                f"the outcomes are of the {manifest.split} split: heads would be chosen by answers to it; "
+                "sweep the training questions (--split train)"
+            )
+        if manifest.model_fingerprint != model_fingerprint(self.model):
+            _LOGGER.warning(
+                "the outcomes are of another model (%s) than the one that is pruned; its heads' scores "
+                "stand in for this one's",
+                manifest.model_fingerprint,
+            )
 
     def teach(self) -> None:
         """Fine-tune the first teacher, unless that is done or not wanted; ``model`` is the teacher then."""
@@ -93,7 +116,7 @@ class Run:
             facts = {
                 "phase": "teacher",
                 **dataclasses.asdict(result),
-                "flops": training_flops(cost_of(self.model).parameters, result.tokens),
+                "flops": training_flops(active_parameters(self.model), result.tokens),
                 "held_out_perplexity": perplexity(self.model, self.held_out),
             }
             self._finish(self.folder.teacher, self.model, "teacher", "teacher-training", facts)
@@ -113,7 +136,9 @@ class Run:
         teacher, pruned = self._teacher_of(number)
         student = copy.deepcopy(teacher.model)
         config = self.config
-        scorer = Scorer(config.prune, self.texts[: config.prune.calibration], self.outcomes)
+        scorer = Scorer(
+            config.prune, self.texts[: config.prune.calibration], self.outcomes, config.distill.micro_batch
+        )
         steps = phase_steps(len(self.texts), config.distill) if config.train else 0
         pruner = Pruner(config.prune, scorer, student, pruned, number, steps)
         facts: dict[str, Any] = {"phase": name, "ratio": config.prune.bounds(number)[1]}
@@ -124,13 +149,13 @@ class Run:
             )  # fmt: skip
             result = trainer.run()
             taught = result.tokens if config.distill.distill_weight else 0
-            parameters = cost_of(student).parameters
+            parameters = active_parameters(student)
             facts |= dataclasses.asdict(result)
             facts["flops"] = training_flops(parameters, result.tokens, taught, scorer.tokens)
         else:
             student.to(self.accelerator.device)
             pruner.advance(1, student, self.accelerator)
-            facts["flops"] = training_flops(cost_of(student).parameters, 0, 0, scorer.tokens)
+            facts["flops"] = training_flops(active_parameters(student), 0, 0, scorer.tokens)
         facts["scored_tokens"] = scorer.tokens
         with pruner.pruned.masking(student):
             facts["held_out_perplexity"] = perplexity(student, self.held_out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,7 +63,7 @@ def distill(request: DistillRequest) -> dict[str, Any]:
     run = _prepare(request, accelerator, model, tokenizer)
     run.check()
     if accelerator.is_main_process:
-        run.folder.claim(_card(request, model))
+        run.folder.claim(_card(request, model, run))
     accelerator.wait_for_everyone()
     run.teach()
     rounds = run.rounds()
@@ -160,7 +161,7 @@ def _with_ffn_ratio(request: DistillRequest, model: Any) -> DistillRequest:
     return replace(request, config=replace(request.config, prune=replace(prune, ffn_ratio=round(share, 4))))
 
 
-def _card(request: DistillRequest, model: Any) -> dict[str, Any]:
+def _card(request: DistillRequest, model: Any, run: Any) -> dict[str, Any]:
     """What makes two runs the same run."""
     from sprint_eval.fingerprint import model_fingerprint
 
@@ -171,9 +172,21 @@ def _card(request: DistillRequest, model: Any) -> dict[str, Any]:
         "teacher": request.teacher,
         "limit": request.limit,
         "outcomes": request.outcomes,
+        # Paths stay the same when what they name changes.
+        "texts_hash": _digest(text.tokens for text in (*run.texts, *run.held_out)),
+        "outcomes_hash": None if run.outcomes is None else _digest(run.outcomes.z.tolist()),
         **{f"source.{name}": _plain(value) for name, value in vars(request.source).items()},
         "config": _plain(dataclasses.asdict(request.config)),
     }
+
+
+def _digest(rows: Iterable[Iterable[int]]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(",".join(map(str, row)).encode() + b"\n")
+    return digest.hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

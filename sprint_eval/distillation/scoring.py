@@ -14,7 +14,7 @@ from sprint_eval.distillation.data import TrainingText, collate
 from sprint_eval.distillation.losses import task_loss
 from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadSet
-from sprint_eval.pruning.entropy import EntropyMeter
+from sprint_eval.pruning.entropy import EntropyMeter, few_logits
 from sprint_eval.pruning.importance import causal_scores, combine, weight_norms
 from sprint_eval.pruning.neurons import neuron_entropies, neuron_norms
 from sprint_eval.pruning.taylor import TaylorMeter
@@ -28,11 +28,18 @@ _ROWS = 16  # calibration texts in a forward
 class Scorer:
     """Scores by the chosen kind; heads that are gone already are left out of the normalisation."""
 
-    def __init__(self, settings: PruneSettings, texts: Sequence[TrainingText], outcomes: Any = None) -> None:
+    def __init__(
+        self,
+        settings: PruneSettings,
+        texts: Sequence[TrainingText],
+        outcomes: Any = None,
+        rows: int = _ROWS,
+    ) -> None:
         """
         Args:
             texts: calibration texts.
             outcomes: an outcome matrix, for the causal score.
+            rows: texts in a forward at most, so that what fits in training fits here.
 
         Raises:
             ArgumentError: a causal score without outcomes.
@@ -44,6 +51,7 @@ class Scorer:
         self._settings = settings
         self._texts = sorted(texts, key=lambda text: len(text.tokens))
         self._outcomes = outcomes
+        self._most_rows = min(rows, _ROWS)
         self.tokens = 0
         """Tokens put through the model for scores, those with a backward pass three times."""
 
@@ -83,8 +91,9 @@ class Scorer:
             batch = collate(rows).to(model.device)
 
             def loss(batch: Any = batch) -> Tensor:
-                logits = model(input_ids=batch.input_ids, use_cache=False).logits
-                return task_loss(logits[:, batch.positions], batch.labels).total
+                wanted = few_logits(model, batch.positions)
+                logits = model(input_ids=batch.input_ids, use_cache=False, **wanted).logits
+                return task_loss(logits if wanted else logits[:, batch.positions], batch.labels).total
 
             meter.add(len(rows), loss)
             self.tokens += 3 * int(batch.lengths.sum())
@@ -97,8 +106,8 @@ class Scorer:
             yield batch.input_ids, batch.lengths
 
     def _rows(self) -> Iterator[Sequence[TrainingText]]:
-        for start in range(0, len(self._texts), _ROWS):
-            yield self._texts[start : start + _ROWS]
+        for start in range(0, len(self._texts), self._most_rows):
+            yield self._texts[start : start + self._most_rows]
 
 
 def broadcast_scores(accelerator: Any, scores: np.ndarray) -> np.ndarray:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_MOST_BETWEEN_CHECKPOINTS = 100  # steps, where the user names no number
+
+
 @dataclass(frozen=True)
 class Teacher:
     """A model to learn from, and what of it is masked."""
@@ -136,7 +139,7 @@ class PhaseTrainer:
     def _loop(self, model: Any, optimizer: Any, done: int, loss: float) -> float:
         from tqdm import tqdm
 
-        every = self._settings.save_every or self._per_epoch
+        every = self._settings.save_every or min(self._per_epoch, _MOST_BETWEEN_CHECKPOINTS)
         main = self._accelerator.is_main_process
         bar = tqdm(total=self.steps, initial=done, desc=self._name, disable=not main, unit="step")
         with bar, self._log.open("a", encoding="utf-8") if main else contextlib.nullcontext() as log:

@@ -181,7 +181,8 @@ class _Kernel:
         kv_heads = keys.shape[1]
         groups = heads // kv_heads
         window = self._window if self._window is not None and self._window < length else None
-        name = (id(part), groups, window)
+        # Prefixes of one length have one mask, of whichever head sets.
+        name = (id(part) if isinstance(part, Bucket) else "prefix", length, groups, window)
         mask = stage.memo.get(name)
         if mask is None:
             columns = torch.arange(length, device=query.device)

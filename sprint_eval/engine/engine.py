@@ -13,12 +13,14 @@ import torch
 from sprint_eval.architectures import attention_layout
 from sprint_eval.engine.cache import Cache, Kept
 from sprint_eval.engine.counters import Counters
-from sprint_eval.engine.limits import default_limits, default_token_budget, is_out_of_memory, memory_in_use
+from sprint_eval.engine.limits import PeakMemory, default_limits, default_token_budget, is_out_of_memory
 from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.plan import Planner, StepPlan
+from sprint_eval.engine.prefix_memory import PrefixMemory
 from sprint_eval.engine.prefixes import common_prefixes
 from sprint_eval.engine.probe import why_unsafe
 from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.rotation import rotation_threshold
 from sprint_eval.engine.runner import Runner
 from sprint_eval.engine.sampling import choose_token, penalize_repetition
 from sprint_eval.engine.scheduler import Limits, Scheduler, in_working_order
@@ -64,6 +66,7 @@ class Engine:
         self._limits = limits or default_limits(model.device, batch_size)
         self._plain_reason: str | None = None
         self._probed = False
+        self._told_of_rotation = False
         self._kept: Kept | None = None
         self.counters = Counters()
 
@@ -89,7 +92,7 @@ class Engine:
             self._layout.heads.check(request.heads)
         if not requests:
             return
-        if self.why_plain() is not None:
+        if self.why_plain() is not None or self._rotates_by_length(requests):
             yield from self._plainly(requests)
             return
         kept, self._kept = self._kept, None  # a call that breaks off leaves nothing half-computed behind
@@ -112,6 +115,20 @@ class Engine:
                     self._plain_reason,
                 )
         return self._plain_reason
+
+    def _rotates_by_length(self, requests: SequenceOf[Request]) -> bool:
+        """Whether packing a long request would turn the short ones beside it by other angles."""
+        threshold = rotation_threshold(self._model)
+        if threshold is None or all(request.length <= threshold for request in requests):
+            return False
+        if not self._told_of_rotation:
+            self._told_of_rotation = True
+            _LOGGER.warning(
+                "the engine decodes these requests plainly: this model's rotary embedding changes for texts "
+                "beyond %d tokens, and some may be longer",
+                threshold,
+            )
+        return True
 
     def _plainly(self, requests: SequenceOf[Request]) -> Iterator[tuple[int, Generation]]:
         size = min(32, self._limits.live)
@@ -142,12 +159,12 @@ class _Run:
     ) -> Iterator[tuple[int, Generation]]:
         """Step until all requests are answered; half the budget and again when memory runs out."""
         needs = sum(len(s.tree.prompt) + s.request.max_new_tokens for s in self._sequences)
-        budget = token_budget or default_token_budget(
-            self._model, needs + _SMALLEST_BUDGET, len(self._segments)
-        )
+        room = token_budget or default_token_budget(self._model, len(self._segments))
+        budget = min(room, needs + _SMALLEST_BUDGET)
         waiting = in_working_order(self._sequences, budget)
-        scheduler = Scheduler(waiting, cache := Cache(self._segments, budget), limits)
-        before = memory_in_use(self._model.device)
+        cache, prefixes = self._memory(budget, room)
+        scheduler = Scheduler(waiting, cache, prefixes, limits)
+        memory = PeakMemory(self._model.device)
         while scheduler.unfinished:
             started = time.perf_counter()
             try:
@@ -155,19 +172,26 @@ class _Run:
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                budget //= 2
+                budget, room = budget // 2, room // 2
                 if budget < _SMALLEST_BUDGET:
                     raise GenerationError("out of memory even with the smallest token budget") from error
                 _LOGGER.warning("out of memory: going on with half the token budget, %d", budget)
                 limits = limits.halved()
-                scheduler.restart(cache := Cache(self._segments, budget), limits)
+                for sequence in self._sequences:
+                    sequence.tree.reset()
+                cache, prefixes = self._memory(budget, room)
+                scheduler.restart(cache, prefixes, limits)
                 continue
             finally:
                 counters.decode_seconds += time.perf_counter() - started
-                used = memory_in_use(self._model.device, peak=True) - before
-                counters.peak_memory_bytes = max(counters.peak_memory_bytes, used)
+                counters.peak_memory_bytes = max(counters.peak_memory_bytes, memory.used())
             for sequence in finished:
                 yield sequence.index, self._generation(sequence, counters)
+
+    def _memory(self, budget: int, room: int) -> tuple[Cache, PrefixMemory]:
+        """For requests' own tokens ``budget``, and as much as they could have for their prefixes."""
+        prefixes = PrefixMemory((s.tree.prefix for s in self._sequences), self._segments, room)
+        return Cache(self._segments, budget), prefixes
 
     def _steps(self, scheduler: Scheduler, cache: Cache, counters: Counters) -> list[Sequence]:
         """Forwards until some requests are finished."""
@@ -193,12 +217,14 @@ class _Run:
         finished: list[Sequence] = []
         guesses: list[tuple[AnswerTree, Node]] = []
         best = logits.argmax(-1).tolist()
-        for sequence, rows in plan.decisions:
+        # All tokens are chosen before anything is kept: choosing may run out of memory, and the
+        # requests must then stand where they stood before this forward.
+        choices = [_choices(sequence, rows, best, logits) for sequence, rows in plan.decisions]
+        for (sequence, _), tokens in zip(plan.decisions, choices, strict=True):
             draft, accepted = sequence.draft, 0
             followed = bool(draft) and draft[0].visits > 0
             tip = sequence.tip
-            for row in rows:
-                token = best[row] if sequence.plain_greedy else _choose(sequence, logits[row])
+            for token in tokens:
                 sequence.choose(token)
                 tip = tip.child(token)
                 sequence.tree.visit(tip)
@@ -245,9 +271,19 @@ class _Run:
         return sequences
 
 
-def _choose(sequence: Sequence, logits: torch.Tensor) -> int:
-    """The next token where it is drawn, or where a penalty moves the logits ``[vocab]``."""
+def _choices(sequence: Sequence, rows: list[int], best: list[int], logits: torch.Tensor) -> list[int]:
+    """The next tokens of a request: one, and one more for each drafted token that agrees."""
+    tokens: list[int] = []
+    for place, row in enumerate(rows):
+        tokens.append(best[row] if sequence.plain_greedy else _choose(sequence, tokens, logits[row]))
+        if place >= len(sequence.draft) or sequence.draft[place].token != tokens[-1]:
+            break
+    return tokens
+
+
+def _choose(sequence: Sequence, chosen: list[int], logits: torch.Tensor) -> int:
+    """The token after ``chosen`` where it is drawn, or where a penalty moves the logits ``[vocab]``."""
     sampling = sequence.request.sampling
-    seen = [*sequence.request.prompt, *sequence.tokens]
-    penalized = penalize_repetition(logits, seen, sampling.repetition_penalty)
-    return choose_token(penalized, sampling, len(sequence.tokens))
+    tokens = [*sequence.tokens, *chosen]
+    penalized = penalize_repetition(logits, [*sequence.request.prompt, *tokens], sampling.repetition_penalty)
+    return choose_token(penalized, sampling, len(tokens))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,18 @@ import torch
 from sprint_eval.engine.drafts import DraftPolicy
 from sprint_eval.engine.scheduler import Limits
 
-_SHARE_OF_FREE = 0.5
+_SHARE_OF_FREE = 0.3  # for requests' own tokens; prefixes may take as much again
 _UNKNOWN_MEMORY = 4 * 2**30  # bytes, where the system does not say
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",  # CUDA and MPS errors that come as RuntimeError
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+_CONTROL_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 
 
 def default_limits(device: torch.device, batch_size: int | None = None) -> Limits:
@@ -31,8 +42,8 @@ def default_limits(device: torch.device, batch_size: int | None = None) -> Limit
     return Limits(limits.step_tokens, limits.thin_tokens, batch_size, limits.drafts, limits.thin_drafts)
 
 
-def default_token_budget(model: Any, wanted: int, segments: int) -> int:
-    """Tokens to keep keys, values and hidden states of: as many as are wanted, or as memory allows."""
+def default_token_budget(model: Any, segments: int) -> int:
+    """Tokens to keep keys, values and hidden states of: as many as memory allows."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -41,32 +52,71 @@ def default_token_budget(model: Any, wanted: int, segments: int) -> int:
         config.hidden_size
     )
     per_token = widths * itemsize
-    return max(min(wanted, int(_free_memory(model.device) * _SHARE_OF_FREE) // per_token), 1)
+    return max(int(_free_memory(model.device) * _SHARE_OF_FREE) // per_token, 1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory has run out, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return any(words in str(error) for words in _NO_MEMORY)
 
 
-def memory_in_use(device: torch.device, peak: bool = False) -> int:
-    """Bytes allocated on a GPU, now or at the peak so far; the process's resident bytes on a CPU."""
-    if device.type == "cuda":
-        used = torch.cuda.max_memory_allocated(device) if peak else torch.cuda.memory_allocated(device)
-        return int(used)
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+class PeakMemory:
+    """The most memory in use since it was made, beyond what was in use then.
+
+    On a GPU what torch has allocated; on Linux the process's resident memory; elsewhere 0.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before = int(torch.cuda.memory_allocated(device))
+            return
+        with contextlib.suppress(OSError):  # else the peak is that of the process's whole life
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        self._before = _status_bytes("/proc/self/status", "VmRSS") or 0
+
+    def used(self) -> int:
+        """Bytes."""
+        if self._device.type == "cuda":
+            peak = int(torch.cuda.max_memory_allocated(self._device))
+        else:
+            peak = _status_bytes("/proc/self/status", "VmHWM") or 0
+        return max(peak - self._before, 0)
 
 
 def _free_memory(device: torch.device) -> int:
+    """Bytes that this process may still take: on a CPU its share, where several run side by side."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError):
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(cached)
+    available = _status_bytes("/proc/meminfo", "MemAvailable")
+    if available is None:
         return _UNKNOWN_MEMORY
+    allowed = [available, *_left_in_control_group()]
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return min(allowed) // (int(processes) if processes.isdigit() and int(processes) else 1)
+
+
+def _left_in_control_group() -> list[int]:
+    """Bytes that a container's or batch job's own limit leaves; nothing where there is none."""
+    for limit, used in _CONTROL_GROUPS:
+        try:
+            most, now = (Path(path).read_text(encoding="ascii").strip() for path in (limit, used))
+            return [max(int(most) - int(now), 0)]
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return []
+
+
+def _status_bytes(path: str, name: str) -> int | None:
+    """A line such as ``VmRSS:   1234 kB``, in bytes."""
+    try:
+        for line in Path(path).read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None

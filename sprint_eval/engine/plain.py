@@ -6,6 +6,7 @@ but the batch.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,16 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from sprint_eval.engine.counters import Counters
+from sprint_eval.engine.limits import PeakMemory, is_out_of_memory
 from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.rotation import rotation_threshold
 from sprint_eval.engine.sampling import choose_token
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker, answer_text
+from sprint_eval.errors import GenerationError
 from sprint_eval.masking import HeadMasker
+
+_LOGGER = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +46,7 @@ class PlainEngine:
         self._masker = HeadMasker(model)
         self._settings = settings or DecodingSettings.from_model(model, tokenizer)
         self._batch_size = batch_size
+        self._threshold = rotation_threshold(model)
         self.counters = Counters()
 
     def generate(
@@ -47,14 +54,16 @@ class PlainEngine:
     ) -> list[Generation]:
         """Decode ``requests``; answers come in their order. ``progress(n)`` is told of n more."""
         answers: dict[int, Generation] = {}
+        memory = PeakMemory(self._model.device)
         for batch in self._batches(requests):
             started = time.perf_counter()
-            for index, generation in zip(batch, self._decode([requests[i] for i in batch]), strict=True):
+            for index, generation in zip(batch, self._fitting([requests[i] for i in batch]), strict=True):
                 answers[index] = generation
                 self.counters.generated_tokens += len(generation.tokens)
                 self.counters.prompt_tokens += len(requests[index].prompt)
             self.counters.requests += len(batch)
             self.counters.decode_seconds += time.perf_counter() - started
+            self.counters.peak_memory_bytes = max(self.counters.peak_memory_bytes, memory.used())
             if progress is not None:
                 progress(len(batch))
         return [answers[index] for index in range(len(requests))]
@@ -65,12 +74,31 @@ class PlainEngine:
         batch: list[int] = []
         for index in order:
             full = len(batch) == self._batch_size
-            if batch and (full or not _can_share(requests[batch[0]], requests[index])):
+            if batch and (full or not self._can_share(requests[batch[0]], requests[index])):
                 yield batch
                 batch = []
             batch.append(index)
         if batch:
             yield batch
+
+    def _can_share(self, first: Request, other: Request) -> bool:
+        if self._threshold is not None and max(first.length, other.length) > self._threshold:
+            return False
+        return _can_share(first, other)
+
+    def _fitting(self, batch: list[Request]) -> list[Generation]:
+        """The batch decoded, in halves where memory runs out."""
+        try:
+            return self._decode(batch)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise GenerationError("out of memory even with one request at a time") from error
+        half = len(batch) // 2
+        self._batch_size = min(self._batch_size, max(half, 1))
+        _LOGGER.warning("out of memory: going on with batches of %d", self._batch_size)
+        return self._fitting(batch[:half]) + self._fitting(batch[half:])
 
     def _decode(self, batch: list[Request]) -> list[Generation]:
         width = max(len(request.prompt) for request in batch)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PREFIX, _LENGTH = 3, 9  # tokens of the shared prefix and of the whole prompt
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # of the largest logit; rounding decides elsewhere
 _TOLERANCE_ELSEWHERE = 0.1
+_AGREEMENT = 0.5
 
 
 def why_unsafe(model: Any) -> str | None:
@@ -44,19 +45,43 @@ def why_unsafe(model: Any) -> str | None:
         return "a trial run gave logits that are not finite"
     allowed = _TOLERANCE.get(model.dtype, _TOLERANCE_ELSEWHERE) * float(plain.abs().max())
     found = float((shared - plain).abs().max())
-    if found <= allowed:
+    if found > allowed:
+        return f"logits of a trial run differ from the plain model's by {found:.2g}, more than {allowed:.2g}"
+    if model.dtype in _TOLERANCE or len(variants) == 1:
         return None
-    return f"logits of a trial run differ from the plain model's by {found:.2g}, more than {allowed:.2g}"
+    agreement = _agreement(shared, plain)
+    if agreement >= _AGREEMENT:
+        return None
+    return (
+        f"what pruned heads do to the logits of a trial run agrees with the plain model to {agreement:.2f}, "
+        f"less than {_AGREEMENT}"
+    )
+
+
+def _agreement(shared: Tensor, plain: Tensor) -> float:
+    """Cosine of what a variant changes, shared and plain; the lowest of those that rounding cannot hide.
+
+    In half precision the tolerance is wider than what one head does: a mask that did nothing would pass.
+    """
+    changed, expected = shared[1:] - shared[0], plain[1:] - plain[0]
+    cosines = torch.nn.functional.cosine_similarity(changed, expected, dim=1)
+    clear = expected.norm(dim=1) > 2 * (shared[0] - plain[0]).norm()
+    clear[-1] = True  # half of all heads from the middle on
+    return float(cosines[clear].min())
 
 
 def _variants(model: Any) -> list[HeadSet]:
-    """The base, a head in the middle, one in the last layer, and both."""
+    """The base; every other head of a layer in the middle, of the last one, and of all from the middle on."""
     heads = HeadMasker(model).layout.heads
     layers = [layer for layer, count in enumerate(heads.heads_per_layer) if count]
     if not layers:
         return [HeadSet()]
-    middle, last = Head(layers[len(layers) // 2], 0), Head(layers[-1], 0)
-    return list(dict.fromkeys([HeadSet(), HeadSet.of(middle), HeadSet.of(last), HeadSet.of(middle, last)]))
+    late = layers[len(layers) // 2 :]
+
+    def half(*chosen: int) -> HeadSet:
+        return HeadSet.of(*(Head(i, head) for i in chosen for head in range(0, heads.heads_per_layer[i], 2)))
+
+    return list(dict.fromkeys([HeadSet(), half(late[0]), half(late[-1]), half(*late)]))
 
 
 def _prompt(model: Any) -> tuple[int, ...]:

@@ -73,6 +73,11 @@ class Request:
         if any(not text for text in self.stop):
             raise ArgumentError("an empty stop string would end every answer at once")
 
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and answer at most."""
+        return len(self.prompt) + self.max_new_tokens
+
 
 @dataclass(frozen=True)
 class Generation:

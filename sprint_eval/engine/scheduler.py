@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sprint_eval.engine.cache import Cache
 from sprint_eval.engine.drafts import Drafter, DraftPolicy
+from sprint_eval.engine.prefix_memory import PrefixMemory
 from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.tree import AnswerTree, Node
 from sprint_eval.errors import GenerationError
@@ -52,9 +53,12 @@ class Limits:
 class Scheduler:
     """Requests waiting and running."""
 
-    def __init__(self, waiting: Iterable[Sequence], cache: Cache, limits: Limits) -> None:
+    def __init__(
+        self, waiting: Iterable[Sequence], cache: Cache, prefixes: PrefixMemory, limits: Limits
+    ) -> None:
         self._waiting = list(waiting)
         self._cache = cache
+        self._prefixes = prefixes
         self._limits = limits
         self._trees = list({id(sequence.tree): sequence.tree for sequence in self._waiting}.values())
         self.live: list[Sequence] = []
@@ -64,12 +68,11 @@ class Scheduler:
     def unfinished(self) -> bool:
         return bool(self._waiting or self.live)
 
-    def restart(self, cache: Cache, limits: Limits) -> None:
+    def restart(self, cache: Cache, prefixes: PrefixMemory, limits: Limits) -> None:
         """Go on with an empty cache and other limits; nothing that was decoded is lost."""
         self._cache = cache
+        self._prefixes = prefixes
         self._limits = limits
-        for tree in self._trees:
-            tree.reset()
         for sequence in self.live:
             sequence.restart()
             sequence.tree.live -= 1
@@ -84,6 +87,7 @@ class Scheduler:
         """
         for sequence in self.live:
             sequence.draft = []
+        self._prefixes.begin_step()
         tokens = self._admit(sum(len(sequence.pending) for sequence in self.live))
         self._make_room()
         room = self._cache.free - sum(len(sequence.pending) for sequence in self.live)
@@ -119,15 +123,15 @@ class Scheduler:
         sequence.tree.leave(sequence.keys, self._cache)
 
     def _admit(self, tokens: int) -> int:
-        """Start waiting requests while the forward has room; returns its tokens."""
+        """Start waiting requests while the forward has room; returns its tokens, prefixes left out."""
         limits = self._limits
         passed: list[Sequence] = []
-        position = 0
+        position = prefixes = 0
         while (
             position < len(self._waiting)
             and len(passed) < _LOOK_AHEAD
             and len(self.live) < limits.live
-            and tokens < limits.step_tokens
+            and tokens + prefixes < limits.step_tokens
         ):
             sequence = self._waiting[position]
             position += 1
@@ -135,9 +139,14 @@ class Scheduler:
                 passed.append(sequence)
                 continue
             needed = tokens + len(sequence.pending)
-            if self.live and needed > self._cache.free and not self._reclaim(needed):
+            if self.live and (
+                (needed > self._cache.free and not self._reclaim(needed))
+                or not self._prefixes.fits(sequence, self.live)
+            ):
                 position -= 1
                 break
+            prefixes += self._prefixes.missing(sequence)
+            self._prefixes.use(sequence)
             self.live.append(sequence)
             sequence.tree.live += 1
             tokens = needed
@@ -166,7 +175,7 @@ class Scheduler:
         if len(sequence.pending) > self._cache.free:
             raise GenerationError(
                 f"one request needs {len(sequence.pending)} cache slots and {self._cache.free} of "
-                f"{self._cache.capacity} are free; raise token_budget or shorten the prompts"
+                f"{self._cache.capacity} are free; free memory, shorten the prompts, or raise token_budget"
             )
 
     def _reclaim(self, needed: int) -> bool:

@@ -90,7 +90,7 @@ class Manifest:
         task: name of the lm-eval task; ``task_version`` its version, as text.
         split: the split whose documents are the rows.
         metadata: the task's metadata as given (a fact, not compared).
-        num_fewshot: worked examples in a prompt.
+        num_fewshot: worked examples in a prompt; ``None`` where it is not known.
         chat_template: hash of the chat template, or ``None`` where none was applied.
         generation: settings that decide a text, e.g. stop strings and the token limit.
         pool: text form of each column, in order; the base is measured beside them.
@@ -110,7 +110,7 @@ class Manifest:
     pool: tuple[str, ...]
     grader_version: str
     metadata: dict[str, Any] = field(default_factory=dict)
-    num_fewshot: int = 0
+    num_fewshot: int | None = 0
     chat_template: str | None = None
     num_questions: int = 0
     prompt_hash: str = ""

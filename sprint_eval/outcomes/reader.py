@@ -178,7 +178,7 @@ class Outcomes:
         return cls(manifest, rows, pool, z, base, tokens, truncated)
 
 
-_MADE_UP = Manifest("in memory", "", "float32", "in memory", "0", "train", {}, (), "")
+_MADE_UP = Manifest("in memory", "", "float32", "in memory", "0", "train", {}, (), "", num_fewshot=None)
 
 
 def _outcomes(

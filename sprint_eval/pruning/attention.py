@@ -107,9 +107,9 @@ def _cut_sdpa(
     """SDPA over groups of any sizes; the same numbers as expanding every key/value head.
 
     A single query token a row (decoding) stands as ``width`` queries of its key/value head, so that the
-    long keys and values are read in place, where stock code copies them per query head; groups that
-    are not as wide as the widest are filled up with repeated query heads, whose results are dropped.
-    More tokens (prefill) of uneven groups copy keys and values per query head, as stock code does.
+    long keys and values are read in place; groups that are not as wide as the widest are filled up with
+    repeated query heads, whose results are dropped. More tokens (prefill) of uneven groups copy keys and
+    values per query head, which stock code does for even groups only under a mask.
     """
     plain = kwargs.get("softcap") is None and kwargs.get("position_bias") is None  # else: stock code's to say
     if query.shape[2] == 1 and plain and (attention_mask is None or attention_mask.shape[1] == 1):

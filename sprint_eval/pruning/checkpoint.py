@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sprint_eval.errors import DataError, MismatchError, UnsupportedModelError
+from sprint_eval.files import make_readable
 from sprint_eval.pruning.attention import cut_implementation
 from sprint_eval.pruning.removed import CONFIG_FIELD, Removed
 from sprint_eval.pruning.surgery import cut
@@ -45,6 +46,9 @@ def write_folder(model: Any, folder: str | Path, tokenizer: Any = None) -> Path:
         model.save_pretrained(partial)
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
+        for file in partial.rglob("*"):
+            if file.is_file():  # safetensors writes files that only their owner can read
+                make_readable(file)
         partial.chmod(0o755)
         partial.rename(target)
     except BaseException:

@@ -168,7 +168,7 @@ class EntropyMeter:
         ]
         for index, attention in attentions:
             attention.entropy_tap = (self, index)
-        self._model.set_attn_implementation(_entropy_implementation(before))
+        self._model.set_attn_implementation(_entropy_implementation(self._model, before))
         try:
             yield
         finally:
@@ -185,9 +185,16 @@ def mean_entropies(model: Any, batches: Iterable[tuple[Tensor, Tensor | None]]) 
     return meter.result()
 
 
-def _entropy_implementation(before: str | None) -> str:
-    """Name of the attention function that computes as ``before`` does and shows what it attends to."""
+def _entropy_implementation(model: Any, before: str | None) -> str:
+    """Name of the attention function that computes as ``before`` does and shows what it attends to.
+
+    Eager attention, which training runs for its maps, would hold whole maps here for nothing: SDPA
+    gives the same results where a model can run it, soft-capped scores being what it cannot do.
+    """
     base = base_implementation(before)
+    soft_capped = getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None
+    if base == "eager" and not soft_capped and getattr(model, "_supports_sdpa", False):
+        base = "sdpa"
     if base not in ("eager", "sdpa"):
         raise UnsupportedModelError(
             f"attention entropy is measured under sdpa or eager attention, found '{before}'; "

@@ -17,6 +17,7 @@ from torch import nn
 
 from sprint_eval.architectures import attention_layout
 from sprint_eval.errors import ArgumentError, DataError, UnsupportedModelError
+from sprint_eval.pruning.entropy import few_logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +76,7 @@ def neuron_entropies(model: Any, batches: Iterable[tuple[Tensor, Tensor | None]]
         if lengths is not None:
             real = torch.arange(input_ids.shape[1], device=input_ids.device)[None] < lengths[:, None]
         with _listening(parts, sums, real):
-            model(input_ids=input_ids, use_cache=False)
+            model(input_ids=input_ids, use_cache=False, **few_logits(model))
         tokens += int(real.sum())
     if tokens < 2:
         raise DataError("no text with two tokens or more to measure neurons on")

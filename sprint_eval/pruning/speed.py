@@ -14,6 +14,8 @@ import torch
 SHAPES = ((1, 256), (1, 1024), (16, 256), (16, 1024))
 """Batch and context of each point."""
 
+_FEWEST_PAIRS = 6
+
 
 @dataclass(frozen=True)
 class SpeedPoint:
@@ -59,8 +61,8 @@ def measure(
 
     Args:
         decode_tokens: tokens decoded a time, after the context.
-        pairs: pairs of runs a point, fewer (at least 3) where they would take longer than
-            ``budget_seconds``.
+        pairs: pairs of runs a point, fewer (at least 6, below which no interval of a median can be
+            one of 95 %) where they would take longer than ``budget_seconds``.
     """
     cut.to(base.device)
     points = []
@@ -77,7 +79,7 @@ def measure(
                 for index, what in enumerate(times):
                     times[what].append((found[id(base)][index], found[id(cut)][index]))
             spent = time.perf_counter() - started
-            if pair >= 2 and spent + spent / (pair + 2) > budget_seconds:
+            if pair + 1 >= _FEWEST_PAIRS and spent + spent / (pair + 2) > budget_seconds:
                 break
         for what, tokens in (("prefill", batch * context), ("decode", batch * decode_tokens)):
             points.append(_point(what, batch, context, tokens, times[what]))

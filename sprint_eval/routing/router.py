@@ -167,7 +167,7 @@ class Router:
             MismatchError: names the fact that differs.
         """
         for name, trained in self.card.prompt_format.items():
-            if name not in facts or facts[name] == trained:
+            if name not in facts or facts[name] == trained or trained == {}:
                 continue
             if name == GENERATION:
                 _LOGGER.warning(

@@ -107,8 +107,10 @@ def _tune(
 
 
 def _prompt_format(manifest: Manifest) -> dict[str, Any]:
-    """How a question was put to the model, and how it answered."""
-    told = prompt_facts(manifest.num_fewshot, manifest.facts.get("system_instruction"))
+    """How a question was put to the model, and how it answered, as far as the outcomes know."""
+    told: dict[str, Any] = {}
+    if manifest.num_fewshot is not None:
+        told = prompt_facts(manifest.num_fewshot, manifest.facts.get("system_instruction"))
     return {"chat_template": manifest.chat_template, **told, "generation": manifest.generation}
 
 

@@ -69,6 +69,8 @@ def test_a_run_from_teacher_to_student(tiny_model, accelerator, texts, tmp_path,
         "run.json", "student", "teacher", "teacher-training.jsonl", "teacher.json",
     ]  # fmt: skip
     assert (tmp_path / "run" / "student" / "tokenizer.json").exists()
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "run" / "student").iterdir()}
+    assert modes == {(tmp_path / "run" / "run.json").stat().st_mode & 0o777}
 
 
 @pytest.mark.parametrize("dies_after", ["teacher", "round-1", "round-2"])
@@ -136,13 +138,17 @@ def test_causal_scores_prune_what_answers_can_spare(tiny_model, accelerator, tex
     pool = HeadPool.single_heads(layout)
     z = np.ones((4, 12), dtype=np.int8)
     z[:, [1, 5, 9]] = 0  # heads without which nothing is solved
-    outcomes = SimpleNamespace(z=z, base=np.ones(4, dtype=np.int8), pool=pool, manifest=SimpleNamespace())
+    manifest = SimpleNamespace(split="train", model_fingerprint="another")
+    outcomes = SimpleNamespace(z=z, base=np.ones(4, dtype=np.int8), pool=pool, manifest=manifest)
     prune = PruneSettings(ratio=0.75, rounds=1, score="causal")
     run = make_run(tiny_model, accelerator, texts, tmp_path / "run", prune=prune, teach=None, train=False)
     run.outcomes = outcomes
     facts = go(run)
     assert not {"L0H1", "L1H1", "L2H1"} & set(facts[0]["removed_heads"].split("+"))
     assert "the outcomes are of another model" in caplog.text
+    manifest.split = "test"
+    with pytest.raises(MismatchError, match="of the test split: heads would be chosen by answers to it"):
+        run.check()
 
 
 def test_without_distillation_no_teacher_runs(tiny_model, accelerator, texts, tmp_path):
@@ -163,6 +169,11 @@ def test_what_could_not_be_cut_in_the_end_is_refused_before_training(
     prune = PruneSettings(ratio=0.9, rounds=1)
     with pytest.raises(ArgumentError, match="takes 10 of 12 heads and 9 can go"):
         make_run(tiny_model, accelerator, texts, tmp_path / "b", prune=prune).check()
+    assert not (tmp_path / "b").exists()
+    for ratio, rounds in ((0.2, 3), (0.05, 1)):
+        prune = PruneSettings(ratio=ratio, rounds=rounds)
+        with pytest.raises(ArgumentError, match=rf"round 1 of {rounds} would take no head of 12 away"):
+            make_run(tiny_model, accelerator, texts, tmp_path / "b", prune=prune).check()
     prune = PruneSettings(ratio=0.25, score="causal", rounds=1)
     with pytest.raises(ArgumentError, match="--outcomes"):
         go(make_run(tiny_model, accelerator, texts, tmp_path / "c", prune=prune, teach=None))
@@ -180,6 +191,8 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     with pytest.raises(DataError, match="is not empty and holds no run"):
         RunFolder(tmp_path / "other", 1).claim({})
     assert (tmp_path / "other" / "thesis.tex").read_text() == "years of work"
+    with pytest.raises(DataError, match="cannot be the run's folder"):
+        RunFolder(tmp_path / "other" / "thesis.tex", 1).claim({})
 
 
 def test_a_teacher_of_another_kind_is_refused(tiny_model):

@@ -90,6 +90,8 @@ def test_a_taught_model_can_be_the_teacher(finished: Path, tiny_checkpoint: str,
     [
         ({"ratio": 0.9}, "takes 10 of 12 heads and 9 can go"),
         ({"ratio": 1.5}, "ratio = 1.5"),
+        ({"power": 0}, "power = 0"),
+        ({"ratio": 0.1}, "round 1 of 2 would take no head of 12 away"),
         ({"stages": "0.1/0.3"}, "leave out --ratio and --rounds"),
         ({"score": "causal"}, "needs an outcome matrix"),
         ({"ffn-ratio": 0.2}, "ask for them with also_ffn (--also ffn)"),
@@ -128,6 +130,12 @@ def test_another_run_in_the_folder_is_refused(
     with pytest.raises(CommandExit):
         distill(tiny_checkpoint, finished, limit=20)
     assert "holds another run: its limit is 24, asked for is 20" in capsys.readouterr().err
+    card = json.loads((finished / "run.json").read_text())
+    (finished / "run.json").write_text(json.dumps(card | {"texts_hash": "of other texts"}))
+    with pytest.raises(CommandExit):
+        distill(tiny_checkpoint, finished, dense=True)
+    assert "its texts_hash is 'of other texts'" in capsys.readouterr().err
+    (finished / "run.json").write_text(json.dumps(card))
     with pytest.raises(CommandExit):
         distill(tiny_checkpoint, finished, teacher=tiny_checkpoint)
     assert "holds another run" in capsys.readouterr().err

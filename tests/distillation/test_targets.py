@@ -9,6 +9,7 @@ import pytest
 
 from sprint_eval.distillation.targets import read_number, target_text, work_out, write_number
 from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.grading import default_grader
 
 
 def doc(equation: str, numbers: list[str], answer: str) -> dict[str, object]:
@@ -25,7 +26,7 @@ def doc(equation: str, numbers: list[str], answer: str) -> dict[str, object]:
         ("n0 * n1", ["50", "30%"], "15.0", "50 * 30% = 15."),
         ("n0 - n1", ["2", "5"], "-3", "2 - 5 = -3."),
         ("n0 - ( n1 - n2 )", ["1", "2", "5"], "4", "2 - 5 = -3. 1 - (-3) = 4."),
-        ("n0 / n1 / n2", ["1", "3", "2"], "0.1667", "1 / 3 = 1/3. 1/3 / 2 = 1/6."),
+        ("n0 / n1 / n2", ["1", "3", "2"], "0.166667", "1 / 3 = 1/3. 1/3 / 2 = 1/6."),
         ("n0 / ( n1 / n2 )", ["2", "1", "3"], "6", "1 / 3 = 1/3. 2 / (1/3) = 6."),
         ("x3_1416 * n0 ** x2", ["10"], "314.16", "10 ^ 2 = 100. 3.1416 * 100 = 314.16."),
         ("x2 ^ x3 ^ x2", [], "512", "3 ^ 2 = 9. 2 ^ 9 = 512."),
@@ -38,6 +39,24 @@ def test_steps(equation, numbers, answer, expected):
     assert text.partition(" The answer is ")[0] == expected or not expected
     result = work_out(equation, [read_number(n) for n in numbers])[1]
     assert text.endswith(f"The answer is {write_number(result)}.")
+
+
+@pytest.mark.parametrize(
+    ("equation", "numbers", "answer"),
+    [("n0 / n1", ["1", "3"], "0.3333"), ("x3_1416 * n0 ^ x2", ["10"], "314.0")],
+)
+def test_what_the_grader_would_not_take_is_taught_as_the_data_has_it(equation, numbers, answer):
+    text = target_text(doc(equation, numbers, answer))
+    (verdict,) = default_grader().grade([(text, answer)])
+    assert verdict.correct
+    assert text.endswith(f"The answer is {answer}.")
+
+
+def test_a_solution_has_no_blank_line_to_be_cut_off_at():
+    solution = "First $3 \\cdot 4 = 12$.\n\n  \nThen $12 - 2 = 10$.\nSo \\boxed{10}."
+    text = target_text({"answer": "10", "solution": solution})
+    assert "\n\n" not in text
+    assert text.splitlines()[1] == "Then $12 - 2 = 10$."
 
 
 def test_styles():

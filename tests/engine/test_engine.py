@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import random
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from toy import CharTokenizer, zero_columns
 
 from sprint_eval.architectures import ARCHITECTURES, attention_layout
 from sprint_eval.engine import Engine
@@ -21,31 +21,6 @@ from sprint_eval.heads import HeadSet
 HEADS = ["base", "L0H1", "L1H0", "L1H2+L2H0", "L2H3", "L2H0", "L1H1"]
 NOT_SHARED = {"gptj", "stablelm"}
 LIMIT = 10
-
-
-class CharTokenizer:
-    """64 printable characters, one a token."""
-
-    pad_token_id = 0
-    eos_token_id = 2
-
-    def decode(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
-        return "".join(chr(48 + t) for t in tokens if not (skip_special_tokens and t < 3))
-
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        return [ord(c) - 48 for c in text]
-
-
-def zero_columns(model: Any, heads: HeadSet) -> Any:
-    """A copy of the model with the pruned heads' columns of the output projections zeroed."""
-    cut = copy.deepcopy(model)
-    layout = attention_layout(cut)
-    for head in heads:
-        projection: Any = layout.outputs[head.layer]
-        columns = slice(head.head * layout.head_dim, (head.head + 1) * layout.head_dim)
-        with torch.no_grad():
-            (projection.weight.T if not layout.architecture.conv1d else projection.weight)[columns] = 0.0
-    return cut
 
 
 def one_by_one(model: Any, request: Request) -> list[int]:
@@ -192,6 +167,54 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
     assert caplog.text.count("half the token budget") == 2
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(repetition_penalty=1.4), Sampling(True, 1.3, seed=1)],
+    ids=["penalty", "drawn"],
+)
+def test_memory_may_run_out_while_tokens_are_chosen(
+    sampling: Sampling, tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has been chosen of a forward by then must not be kept twice, nor be lost."""
+    from sprint_eval.engine import engine as module
+
+    model = tiny_model("llama")
+    requests = [Request(r.prompt, r.heads, LIMIT, sampling=sampling) for r in make_requests()]
+    expected = make_engine(model).generate(requests)
+    choose = module.choose_token
+    for fails_at in (3, 17, 40, 71):
+        calls: list[int] = []
+
+        def failing(*arguments: Any, at: int = fails_at, seen: list[int] = calls) -> int:
+            seen.append(1)
+            if len(seen) == at:
+                raise torch.OutOfMemoryError("out of memory")
+            return choose(*arguments)
+
+        monkeypatch.setattr(module, "choose_token", failing)
+        assert make_engine(model).generate(requests) == expected
+        assert len(calls) > fails_at
+
+
+def test_a_rotation_that_follows_the_longest_text_is_not_shared(
+    tiny_model: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [9.0] * 4,
+        "original_max_position_embeddings": 24,
+    }
+    model = tiny_model("phi3", rope_parameters=rope, original_max_position_embeddings=24)
+    short, long = make_requests(1, prefix=4)[:3], make_requests(1, prefix=40)[:1]
+    alone = [one_by_one(model, request) for request in (*short, *long)]
+    assert tokens(make_engine(model).generate(short)) == alone[:3]
+    assert "plainly" not in caplog.text, "short texts alone are shared"
+    assert tokens(make_engine(model).generate([*short, *long])) == alone
+    assert "rotary embedding changes for texts beyond 24 tokens" in caplog.text
+
+
 def test_the_stream_gives_each_answer_once_and_before_the_last(tiny_model: Callable[..., Any]) -> None:
     model, requests = tiny_model("llama"), make_requests()
     engine = make_engine(model, batch_size=4)
@@ -224,6 +247,18 @@ def test_sampling_depends_on_the_seed_alone(tiny_model: Callable[..., Any]) -> N
     assert together == [tokens(make_engine(model).generate([request]))[0] for request in requests]
     assert together[::-1] == tokens(make_engine(model, batch_size=3).generate(requests[::-1]))
     assert together != tokens(make_engine(model).generate(make_requests(questions=2)))
+
+
+def test_a_draw_from_all_tokens_is_the_same_in_any_batch(tiny_model: Callable[..., Any]) -> None:
+    """Among many tokens some are equal but for rounding, which differs from batch to batch."""
+    model = tiny_model("llama")
+    requests = [
+        Request(r.prompt, r.heads, 60, sampling=Sampling(True, 1.3, seed=seed))
+        for seed, r in enumerate(make_requests())
+    ]
+    free = make_engine(model).generate(requests)
+    for budget in (70, 120):
+        assert make_engine(model, token_budget=budget).generate(requests) == free
 
 
 def test_repeated_samples_share_their_prompt(tiny_model: Callable[..., Any]) -> None:

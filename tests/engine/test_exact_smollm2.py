@@ -52,7 +52,9 @@ def test_token_for_token_as_transformers_alone(smollm2: str, shared_data: Path) 
             output = model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=len(answer.tokens),
+                max_new_tokens=request.max_new_tokens,
+                stop_strings=list(request.stop),
+                tokenizer=tokenizer,
                 do_sample=False,
                 pad_token_id=0,
             )
@@ -61,3 +63,4 @@ def test_token_for_token_as_transformers_alone(smollm2: str, shared_data: Path) 
     assert counters.layers_skipped > 0
     assert 0 < counters.accepted_tokens < counters.drafted_tokens
     assert len({answer.tokens for answer in answers}) > len(questions)
+    assert {answer.finish_reason for answer in answers} == {"stop", "length"}, "both ends are met"

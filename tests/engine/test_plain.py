@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from toy import CharTokenizer, zero_columns
 
-from sprint_eval.architectures import ARCHITECTURES, attention_layout
+from sprint_eval.architectures import ARCHITECTURES
+from sprint_eval.backends import local_backend
 from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.settings import DecodingSettings
-from sprint_eval.errors import UnsupportedModelError
+from sprint_eval.errors import GenerationError, UnsupportedModelError
 from sprint_eval.heads import HeadSet
 
 HEADS = ["base", "L0H1", "L1H2+L2H0", "L2H3"]
-
-
-class CharTokenizer:
-    """64 printable characters, one a token: enough to decode and to stop."""
-
-    pad_token_id = 0
-    eos_token_id = 2
-
-    def decode(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
-        kept = [t for t in tokens if not (skip_special_tokens and t < 3)]
-        return "".join(chr(48 + t) for t in kept)
-
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        return [ord(c) - 48 for c in text]
-
-
-def zero_columns(model: Any, heads: HeadSet) -> Any:
-    """A copy of the model with the pruned heads' columns of the output projections zeroed."""
-    cut = copy.deepcopy(model)
-    layout = attention_layout(cut)
-    for head in heads:
-        projection: Any = layout.outputs[head.layer]
-        columns = slice(head.head * layout.head_dim, (head.head + 1) * layout.head_dim)
-        with torch.no_grad():
-            if layout.architecture.conv1d:
-                projection.weight[columns, :] = 0.0
-            else:
-                projection.weight[:, columns] = 0.0
-    return cut
 
 
 def greedy_one_by_one(model: Any, prompt: tuple[int, ...], limit: int) -> list[int]:
@@ -110,3 +82,38 @@ def test_generation_config_that_is_not_carried_out_is_refused(tiny_model: Callab
     model.generation_config.no_repeat_ngram_size = 3
     with pytest.raises(UnsupportedModelError, match="no_repeat_ngram_size = 3"):
         DecodingSettings.from_model(model, CharTokenizer())
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tiny_model("llama")
+    requests = [Request((1, 5, 9 + i), HeadSet.parse(HEADS[i % 4]), max_new_tokens=5) for i in range(8)]
+    settings = DecodingSettings((2,))
+    expected = PlainEngine(model, CharTokenizer(), settings=settings).generate(requests)
+    generate, sizes = model.generate, []
+
+    def small(input_ids: torch.Tensor, **arguments: Any) -> torch.Tensor:
+        sizes.append(len(input_ids))
+        if len(input_ids) > most:
+            raise RuntimeError("CUDA error: out of memory")
+        return generate(input_ids=input_ids, **arguments)
+
+    monkeypatch.setattr(model, "generate", small)
+    most = 2
+    engine = PlainEngine(model, CharTokenizer(), settings=settings, batch_size=6)
+    assert engine.generate(requests) == expected
+    assert max(sizes[3:]) <= 3
+    assert "going on with batches of 1" in caplog.text or "going on with batches of 3" in caplog.text
+    most = 0
+    with pytest.raises(GenerationError, match="even with one request"):
+        engine.generate(requests)
+
+
+def test_the_batch_size_that_is_asked_for_reaches_every_local_engine(tiny_model: Callable[..., Any]) -> None:
+    model, settings = tiny_model("llama"), DecodingSettings((2,))
+    sizes = [
+        local_backend("sprint", model, CharTokenizer(), settings, 3)._limits.live,  # type: ignore[attr-defined]
+        local_backend("plain", model, CharTokenizer(), settings, 3)._batch_size,  # type: ignore[attr-defined]
+    ]
+    assert sizes == [3, 3]

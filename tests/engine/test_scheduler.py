@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from toy import Digits
 
 from sprint_eval.engine import Engine
 from sprint_eval.engine.drafts import DraftPolicy
@@ -14,19 +15,6 @@ from sprint_eval.engine.runner import Runner
 from sprint_eval.engine.scheduler import Limits
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.heads import HeadSet
-
-
-class Digits:
-    """A tokenizer without stop strings to look for."""
-
-    pad_token_id = 0
-    eos_token_id = 2
-
-    def decode(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
-        return " ".join(map(str, tokens))
-
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        return [int(part) for part in text.split()]
 
 
 @pytest.fixture

@@ -86,6 +86,15 @@ def test_int8_runs_and_is_near(cut_checkpoint: str) -> None:
     assert exact.get_model_info()["quantize"] is None
 
 
+def test_a_store_tells_int8_from_the_weights_as_they_are(cut_checkpoint: str, tmp_path: Path) -> None:
+    exact = build(cut_checkpoint, store=str(tmp_path))
+    exact.generate_until(instances(1), disable_tqdm=True)
+    for expected in (0, 3):
+        rounded = build(cut_checkpoint, store=str(tmp_path), quantize="int8")
+        rounded.generate_until(instances(1), disable_tqdm=True)
+        assert rounded.get_model_info()["counters"].get("from_store", 0) == expected
+
+
 def test_from_pretrained_arguments_reach_the_model(cut_checkpoint: str) -> None:
     model = DistilledPrunedLM(cut_checkpoint, device="cpu", dtype="bfloat16", attn_implementation="eager")
     assert model.model.dtype == torch.bfloat16
@@ -97,6 +106,10 @@ def test_from_pretrained_arguments_reach_the_model(cut_checkpoint: str) -> None:
     [
         ({"heads": "L0H0"}, "model argument 'heads' is unknown to distilled-pruned"),
         ({"quantize": "int4"}, "quantize=int4: expected int8"),
+        (
+            {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "fingerprint": "0123456789abcdef"},
+            "not with engine=openai; serve a dense",
+        ),
         ({"attn_implementation": "flash_attention_2"}, "runs with attn_implementation=sdpa or eager"),
     ],
 )

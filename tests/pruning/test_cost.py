@@ -9,7 +9,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sprint_eval.heads import HeadLayout, HeadSet
-from sprint_eval.pruning.cost import Cost, cost_of, head_share, reductions, training_flops
+from sprint_eval.pruning.cost import (
+    Cost,
+    active_parameters,
+    cost_of,
+    head_share,
+    reductions,
+    training_flops,
+)
 from sprint_eval.pruning.schedule import lowest_heads
 from sprint_eval.pruning.surgery import cut
 
@@ -30,6 +37,36 @@ def test_decode_flops_are_what_torch_counts(tiny_model, heads):
         cut(model, HeadSet.parse(heads))
     for context in (256, 1024):
         assert counted_decode_flops(model, context) == cost_of(model).decode_flops[context]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "heads"),
+    [
+        ("mistral", {"sliding_window": 300}, "L0H1+L1H2"),
+        ("gemma3_text", {"sliding_window": 300}, "L0H0+L1H2+L2H3"),
+        ("mixtral", {"sliding_window": None}, "L1H2"),
+        ("qwen3_moe", {}, "L1H2"),
+    ],
+)
+def test_windows_and_idle_experts_cost_nothing(tiny_model, kind, shape, heads):
+    model = tiny_model(kind, attn_implementation="eager", max_position_embeddings=2048, **shape)
+    if "moe" in kind or kind == "mixtral":
+        model.set_experts_implementation("eager")  # grouped products are none that torch counts
+    for gone in (None, heads):
+        if gone is not None:
+            cut(model, HeadSet.parse(gone))
+        for context in (256, 1024):
+            counted = counted_decode_flops(model, context)
+            assert counted == pytest.approx(cost_of(model).decode_flops[context], rel=2e-3)
+    if kind == "mistral":
+        assert cost_of(model).cache_bytes[1024] == 300 * sum(cost_of_kv(model)) * 2 * 16 * 4
+    total = sum(p.numel() for p in model.parameters())
+    assert (active_parameters(model) < 0.8 * total) == (kind in ("mixtral", "qwen3_moe"))
+
+
+def cost_of_kv(model) -> list[int]:
+    """Key/value heads of each layer, from the shapes of its weights."""
+    return [layer.self_attn.k_proj.out_features // 16 for layer in model.model.layers]
 
 
 def test_parameters_and_cache_of_a_cut_model(tiny_model):

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from sprint_eval.architectures import attention_layout
+from sprint_eval.distillation.packing import packed_attention
 from sprint_eval.errors import DataError
 from sprint_eval.heads import HeadSet
 from sprint_eval.masking import HeadMasker
 from sprint_eval.pruning import cut
-from sprint_eval.pruning.entropy import EntropyMeter, attention_entropy, mean_entropies
+from sprint_eval.pruning.entropy import TILE, EntropyMeter, attention_entropy, mean_entropies
 
 
 def naive_entropy(scores: torch.Tensor) -> torch.Tensor:
@@ -41,7 +42,7 @@ def test_tiles_give_what_whole_maps_do(seq, scale):
     assert torch.allclose(entropy, naive_entropy(capped), atol=1e-12)
 
 
-def test_no_tensor_grows_with_the_square_of_the_length(monkeypatch):
+def test_no_tensor_grows_with_the_square_of_the_length(monkeypatch, tiny_model):
     largest = 0
     matmul = torch.matmul
 
@@ -54,6 +55,12 @@ def test_no_tensor_grows_with_the_square_of_the_length(monkeypatch):
     monkeypatch.setattr(torch, "matmul", watched)
     attention_entropy(torch.randn(1, 2, 600, 4), torch.randn(1, 2, 600, 4), 1.0, tile=64)
     assert largest == 2 * 64 * 64
+    # Nor while a model trains with maps, whose attention is eager.
+    model = tiny_model("llama", max_position_embeddings=1024, attn_implementation="eager")
+    with packed_attention([model], maps=True):
+        largest = 0
+        mean_entropies(model, [(torch.ones(1, 600, dtype=torch.long), None)])
+    assert 0 < largest <= max(4 * TILE * TILE, 600 * 64)
 
 
 def naive_means(model, rows: list[list[int]]) -> np.ndarray:

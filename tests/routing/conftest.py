@@ -45,6 +45,7 @@ def outcomes_from(z, questions=None, keys=None, pool=None, base=None, **manifest
         "model_fingerprint": "0123456789abcdef",
         "task": "rg_math_pass_at_n",
         "generation": {"max_new_tokens": 32},
+        "num_fewshot": 0,
     }
     rows = [OutcomeQuestion(question_hash(q), q, "s", k) for q, k in zip(questions, keys, strict=True)]
     return Outcomes.from_arrays(z, rows, pool, base=base, **(facts | manifest))

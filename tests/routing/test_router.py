@@ -108,6 +108,12 @@ def test_guards(router, outcomes):
         router.check_prompts({"num_fewshot": 4})
 
 
+def test_outcomes_that_know_nothing_of_prompts_make_a_router_for_any(make_outcomes, random_z, embedder):
+    outcomes = make_outcomes(random_z(20, 3, 0.5), num_fewshot=None, generation={})
+    card = train_router(outcomes, QUICK, embedder).card
+    assert "num_fewshot" not in card.prompt_format
+
+
 def test_other_generation_settings_are_warned_of(router, caplog):
     router.check_prompts({"generation": {"max_new_tokens": 32}})
     assert not caplog.messages

@@ -1,0 +1,59 @@
+"""What memory there is, and how running out of it is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sprint_eval.engine import limits
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shapes cannot be multiplied"), False),
+    ],
+)
+def test_out_of_memory_by_any_name(error: Exception, expected: bool) -> None:
+    assert limits.is_out_of_memory(error) is expected
+
+
+def test_processes_side_by_side_share_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_status_bytes", lambda path, name: 8 << 30)
+    monkeypatch.setattr(limits, "_CONTROL_GROUPS", ())
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert limits._free_memory(CPU) == 8 << 30
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert limits._free_memory(CPU) == 2 << 30
+
+
+def test_a_batch_jobs_own_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(limits, "_status_bytes", lambda path, name: 8 << 30)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    most, now = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr(limits, "_CONTROL_GROUPS", ((str(most), str(now)),))
+    assert limits._free_memory(CPU) == 8 << 30
+    most.write_text(f"{3 << 30}\n", encoding="ascii")
+    now.write_text(f"{1 << 30}\n", encoding="ascii")
+    assert limits._free_memory(CPU) == 2 << 30
+    most.write_text("max\n", encoding="ascii")
+    assert limits._free_memory(CPU) == 8 << 30
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_the_peak_is_that_of_its_own_time() -> None:
+    torch.ones(64 << 20, dtype=torch.uint8)  # a peak that was before
+    memory = limits.PeakMemory(CPU)
+    held = torch.ones(32 << 20, dtype=torch.uint8)
+    del held
+    assert (24 << 20) < memory.used() < (60 << 20)
