@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sprint_eval.commands.sweep import key_values
 from sprint_eval.compare.plan import SAMPLING
 from sprint_eval.files import write_json
 from sprint_eval.outcomes import Outcomes
@@ -82,7 +83,7 @@ class Loaded:
 
         from sprint_eval.tasks import load_task
 
-        metadata = dict(part.split("=", 1) for part in self.args.metadata.split(",") if part)
+        metadata = key_values("--metadata", self.args.metadata)
         task = load_task(self.args.task, {**metadata, "n": n})
         with tempfile.TemporaryDirectory() as cache:
             os.environ["SPRINT_EVAL_CACHE"] = cache
