@@ -52,8 +52,9 @@ def test_a_batch_jobs_own_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_the_peak_is_that_of_its_own_time() -> None:
-    torch.ones(64 << 20, dtype=torch.uint8)  # a peak that was before
+    # Blocks this large come fresh from the system: what the process has freed before is no help to them.
+    torch.ones(256 << 20, dtype=torch.uint8)  # a peak that was before
     memory = limits.PeakMemory(CPU)
-    held = torch.ones(32 << 20, dtype=torch.uint8)
+    held = torch.ones(128 << 20, dtype=torch.uint8)
     del held
-    assert (24 << 20) < memory.used() < (60 << 20)
+    assert (100 << 20) < memory.used() < (200 << 20)
