@@ -20,7 +20,7 @@ class Counters:
         drafted_tokens: answer tokens proposed by drafts.
         accepted_tokens: drafted tokens that stood in the answer.
         layers_skipped: tokens times layers whose results were taken from the base.
-        peak_memory_bytes: largest memory in use beyond the model's own, where it can be told.
+        peak_memory_bytes: most memory in use during a call beyond what was at its start, where it is known.
         from_store: answers that an earlier run had decoded; their tokens count, their time is unknown.
     """
 

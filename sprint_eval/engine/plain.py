@@ -74,17 +74,12 @@ class PlainEngine:
         batch: list[int] = []
         for index in order:
             full = len(batch) == self._batch_size
-            if batch and (full or not self._can_share(requests[batch[0]], requests[index])):
+            if batch and (full or not _can_share(requests[batch[0]], requests[index], self._threshold)):
                 yield batch
                 batch = []
             batch.append(index)
         if batch:
             yield batch
-
-    def _can_share(self, first: Request, other: Request) -> bool:
-        if self._threshold is not None and max(first.length, other.length) > self._threshold:
-            return False
-        return _can_share(first, other)
 
     def _fitting(self, batch: list[Request]) -> list[Generation]:
         """The batch decoded, in halves where memory runs out."""
@@ -144,8 +139,11 @@ def _batch_key(request: Request) -> tuple[int, int, float]:
     return -request.max_new_tokens, -len(request.prompt), request.sampling.repetition_penalty
 
 
-def _can_share(first: Request, other: Request) -> bool:
+def _can_share(first: Request, other: Request, threshold: int | None) -> bool:
+    """``threshold``: length beyond which a text would turn the others' rotations."""
     if first.max_new_tokens != other.max_new_tokens:
+        return False
+    if threshold is not None and max(first.length, other.length) > threshold:
         return False
     penalties = first.sampling.repetition_penalty, other.sampling.repetition_penalty
     # A penalty counts padding as text already seen, so penalised rows need prompts of one length.
