@@ -23,7 +23,8 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
     ${train:+--limit "$train"} --dtype bfloat16 --cells-at-once 2048 --out "$work/$name/outcomes"
   for seed in 0 1 2; do
     [ -f "$work/$name/router-$seed/router.json" ] ||
-      "$bin/sprint-eval" train-router "$work/$name/outcomes" --seed $seed --out "$work/$name/router-$seed"
+      "$bin/sprint-eval" train-router "$work/$name/outcomes" --seed $seed --embedder-dtype float32 \
+        --out "$work/$name/router-$seed"
   done
   [ -z "${8:-}" ] || shots=(-- --num_fewshot "$8")
   local common=(--model "$model" --tasks "$task" --n 8 --outcomes "$work/$name/outcomes" --metadata "$7")
@@ -34,10 +35,12 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
     --methods random cover nearest coverage "${shots[@]}"
   "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16,score=base_logprob \
     --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"
-  [ -f "$results/seconds-$name.json" ] || # each method alone, on all cores
+  if [ ! -f "$results/seconds-$name.json" ]; then # each method alone, on all cores; the embedder as it is by default
+    "$bin/sprint-eval" train-router "$work/$name/outcomes" --out "$work/$name/router-default"
     OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --task "$task" --metadata "$7" \
-      ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-0" \
+      ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-default" \
       --out "$results/seconds-$name.json"
+  fi
   "$bin/python" "$here/router_signal.py" "$work/$name/outcomes" --test "$work/$name/compare/oracle/$task" \
     --out "$results/signal-$name.json"
   cp "$work/$name/compare/figure4.png" "$results/figure4-$name.png"

@@ -33,7 +33,7 @@ WIDTH, TOPICS = 384, 12
 class SimulatedEmbedder:
     """Unit vectors of the default embedder's width around a direction for each topic."""
 
-    name = "simulated"
+    name, dtype = "simulated", "float32"
 
     def __init__(self, seed: int = 0) -> None:
         self._topics = np.random.default_rng(seed).normal(size=(TOPICS, WIDTH))
@@ -93,26 +93,28 @@ def measure(questions: int, heads: int, patience: int | None) -> dict[str, float
     return result
 
 
-def measure_embedder() -> dict[str, float]:
-    """Milliseconds a question with the default embedder, nothing stored: alone and 64 at a time."""
+def measure_embedder(dtype: str) -> dict[str, float]:
+    """Processor milliseconds a question of some 35 tokens with the default embedder, nothing stored."""
     import tempfile
     from pathlib import Path
 
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        embedder = SentenceEmbedder(cache=Path(folder))
-        embedder.encode(["The first text loads the model."])
-        texts = [
-            f"Tom has {i} boxes of 12 pencils and gives {i + 5} pencils away. How many pencils are left?"
-            for i in range(64)
-        ]
-        started = time.perf_counter()
-        for text in texts[:16]:
-            embedder.encode([text + " "])
-        alone = (time.perf_counter() - started) / 16
-        started = time.perf_counter()
-        embedder.encode(texts)
-        together = (time.perf_counter() - started) / 64
-    return {"embed_ms_alone": round(alone * 1000, 2), "embed_ms_of_64": round(together * 1000, 2)}
+        embedder = SentenceEmbedder(cache=Path(folder), dtype=dtype)
+        for size in (1, 8, 64):
+            embedder.encode(
+                [f"A first batch of {size} pays what is paid once, number {i}." for i in range(size)]
+            )
+            texts = [
+                f"Tom has {size} shelves with {i} boxes of 12 pencils and gives {i + 5} pencils away. "
+                "How many pencils are left?"
+                for i in range(64)
+            ]
+            started = time.process_time()
+            for at in range(0, len(texts), size):
+                embedder.encode(texts[at : at + size])
+            found[f"embed_ms_{dtype}_of_{size}"] = round((time.process_time() - started) / 64 * 1000, 2)
+    return found
 
 
 def main() -> int:
@@ -124,7 +126,8 @@ def main() -> int:
     args = parser.parse_args()
     result = measure(args.questions, args.heads, args.patience)
     if not args.no_embedder:
-        result |= measure_embedder()
+        for dtype in ("float32", "bfloat16"):
+            result |= measure_embedder(dtype)
     print(json.dumps(result, indent=2))
     return 0
 

@@ -25,7 +25,7 @@ TASK = "rg_math_pass_at_n_fewshot"
 class HashEmbedder:
     """Vectors from a hash of the text: enough to train a router that is then refused."""
 
-    name = "hash"
+    name, dtype = "hash", "float32"
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         digests = [hashlib.sha256(text.encode()).digest()[:8] for text in texts]

@@ -60,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a sentence-transformers model: name or folder (default: all-MiniLM-L6-v2)",
     )
     parser.add_argument(
+        "--embedder-dtype",
+        default="auto",
+        metavar="DTYPE",
+        help="what the embedder computes in, now and when the router routes: float32, bfloat16, or auto: "
+        "bfloat16 where this processor multiplies in it (default: %(default)s)",
+    )
+    parser.add_argument(
         "--tune",
         action="store_true",
         help="let cross-validation on these questions choose dimension, spread and learning rate",
@@ -83,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
     from sprint_eval.outcomes import Outcomes
     from sprint_eval.routing import DEFAULT_EMBEDDER, SentenceEmbedder, train_router
 
-    outcomes = Outcomes.load(args.outcomes)
-    router = train_router(outcomes, config, SentenceEmbedder(args.embedder or DEFAULT_EMBEDDER))
+    embedder = SentenceEmbedder(args.embedder or DEFAULT_EMBEDDER, dtype=args.embedder_dtype)
+    router = train_router(Outcomes.load(args.outcomes), config, embedder)
     router.save(args.out)
     for line in _summary(router.card.counts, router.card.metrics, len(router.pool)):
         print(line)

@@ -17,7 +17,7 @@ from sprint_eval.files import read_json, write_atomic, write_json
 from sprint_eval.heads import HeadPool
 from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST
 from sprint_eval.routing.coverage import CoverageRule
-from sprint_eval.routing.embedder import Embedder
+from sprint_eval.routing.embedder import FLOAT32, Embedder
 from sprint_eval.routing.router import Router, RouterCard
 from sprint_eval.routing.selection import NearestRule, SelectionRule
 
@@ -51,6 +51,7 @@ def _description(router: Router, payload: bytes, same_as: dict[str, str]) -> dic
         "base_model": {"name": card.model, "fingerprint": card.model_fingerprint},
         "pool": router.pool.names(),
         "embedder": card.embedder,
+        "embedder_dtype": card.embedder_dtype,
         "selection": card.selection,
         "rules": {name: rule.settings() for name, rule in router.rules.items()},
         "hyperparameters": dict(card.hyperparameters),
@@ -96,7 +97,11 @@ def router_fingerprint(router: Router) -> str:
         digest.update(f"{name}{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     rules = {name: rule.settings() for name, rule in router.rules.items()}
-    facts = [router.pool.names(), router.card.embedder, router.card.selection, rules]
+    card = router.card
+    embedder: Any = card.embedder
+    if card.embedder_dtype != FLOAT32:  # so that routers from before dtypes keep their fingerprints
+        embedder = [card.embedder, card.embedder_dtype]
+    facts = [router.pool.names(), embedder, card.selection, rules]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
@@ -147,6 +152,7 @@ def _rebuild(description: dict[str, Any], arrays: dict[str, np.ndarray], embedde
         model=description["base_model"]["name"],
         model_fingerprint=description["base_model"]["fingerprint"],
         embedder=description["embedder"],
+        embedder_dtype=description.get("embedder_dtype", FLOAT32),  # older routers have none
         selection=description["selection"],
         question_keys=frozenset(description["question_keys"]),
         task=description["task"],

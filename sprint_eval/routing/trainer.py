@@ -62,6 +62,7 @@ def train_router(
         hyperparameters=config.to_json(),
         counts=data.counts,
         metrics=metrics,
+        embedder_dtype=embedder.dtype,
     )
     return Router(data.pool, rules, card, probe, embedder)
 

@@ -28,7 +28,7 @@ SETTINGS = {"until": ["\n\n"], "max_gen_toks": 4}
 class LetterEmbedder:
     """Counts of letters."""
 
-    name = "letters"
+    name, dtype = "letters", "float32"
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         return np.array([[text.count(letter) for letter in "abehnorst"] for text in texts], np.float32)

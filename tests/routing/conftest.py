@@ -15,6 +15,7 @@ class PlantedEmbedder:
 
     def __init__(self, name="planted", width=16, noise=0.1):
         self.name = name
+        self.dtype = "float32"
         self.width = width
         self.noise = noise
         self.encoded = 0

@@ -15,7 +15,7 @@ def prepared(make_outcomes, embedder, random_z, monkeypatch):
     def prepare(z=None):
         outcomes = make_outcomes(random_z(60, 6) if z is None else z)
         monkeypatch.setattr(Outcomes, "load", classmethod(lambda cls, folder: outcomes))
-        monkeypatch.setattr("sprint_eval.routing.SentenceEmbedder", lambda name: embedder)
+        monkeypatch.setattr("sprint_eval.routing.SentenceEmbedder", lambda name, dtype: embedder)
 
     return prepare
 

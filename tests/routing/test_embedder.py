@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from sprint_eval.errors import DataError
+from sprint_eval.errors import ArgumentError, DataError
 from sprint_eval.routing import SentenceEmbedder
 from sprint_eval.routing.embedder import check_embeddings
 from sprint_eval.routing.embedding_cache import EmbeddingCache
@@ -119,7 +119,7 @@ def test_vectors_that_are_not_finite_are_refused(model_folder, tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_the_default_embedder_reads_meaning(tmp_path):
-    embedder = SentenceEmbedder(cache=tmp_path)
+    embedder = SentenceEmbedder(cache=tmp_path, dtype="float32")
     apples, pears, gcd = embedder.encode(
         [
             "Tom has 3 apples and buys 4 more. How many apples has he?",
@@ -130,3 +130,27 @@ def test_the_default_embedder_reads_meaning(tmp_path):
     assert apples.shape == (384,)
     assert apples @ pears > apples @ gcd
     assert np.linalg.norm(apples) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_bfloat16_means_the_same_and_is_stored_apart(tmp_path):
+    texts = ["Tom has 3 apples and buys 4 more. How many apples has he?", "Find the gcd of 12 and 18."]
+    fine = SentenceEmbedder(cache=tmp_path, dtype="float32").encode(texts)
+    coarse = SentenceEmbedder(cache=tmp_path, dtype="bfloat16").encode(texts)
+    cosines = (fine * coarse).sum(1) / np.linalg.norm(fine, axis=1) / np.linalg.norm(coarse, axis=1)
+    assert (cosines > 0.999).all()
+    assert (fine != coarse).any()  # computed, not found under the other's name
+    np.testing.assert_array_equal(SentenceEmbedder(cache=tmp_path, dtype="bfloat16").encode(texts), coarse)
+
+
+def test_the_dtype_is_what_the_processor_does_fast(model_folder, monkeypatch):
+    for able, expected in (
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"avx512_f": True}, "float32"),
+        ({}, "float32"),
+    ):
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda able=able: able, raising=False)
+        assert SentenceEmbedder(str(model_folder)).dtype == expected
+        assert SentenceEmbedder(str(model_folder), dtype="float32").dtype == "float32"
+    with pytest.raises(ArgumentError, match="auto, float32, bfloat16, found 'half'"):
+        SentenceEmbedder(str(model_folder), dtype="half")

@@ -136,6 +136,42 @@ def test_another_embedder_of_the_same_width_is_refused(router, planted_embedder,
         Router.load(tmp_path, planted_embedder(width=4)).rank(NEW, 1)
 
 
+def test_a_router_says_what_its_embedder_computes_in(outcomes, router, embedder, tmp_path, monkeypatch):
+    """And routes with that, wherever it is loaded; one from before dtypes is of float32."""
+    embedder.dtype = "bfloat16"
+    coarse = train_router(outcomes, QUICK, embedder)
+    assert coarse.fingerprint != router.fingerprint
+    router.save(tmp_path / "fine")
+    coarse.save(tmp_path / "coarse")
+    edit(tmp_path / "fine", lambda card: card.pop("embedder_dtype"))
+    asked = []
+
+    def made(name, dtype):
+        asked.append(dtype)
+        return embedder
+
+    monkeypatch.setattr("sprint_eval.routing.router.SentenceEmbedder", made)
+    for name in ("fine", "coarse"):
+        Router.load(tmp_path / name).rank(NEW, 1)
+    assert asked == ["float32", "bfloat16"]
+
+
+def test_bfloat16_may_round_otherwise_on_another_machine(outcomes, embedder, planted_embedder):
+    class Rounding(type(embedder)):
+        def encode(self, texts):
+            return super().encode(texts) * np.float32(1.01)
+
+    for dtype in ("bfloat16", "float32"):
+        embedder.dtype = dtype
+        trained = train_router(outcomes, QUICK, embedder)
+        trained._embedder, trained._probed = Rounding(), False
+        if dtype == "bfloat16":
+            assert trained.rank(NEW, 1)
+            trained._embedder, trained._probed = planted_embedder("other"), False
+        with pytest.raises(MismatchError, match="not the one"):
+            trained.rank(NEW, 1)
+
+
 def edit(folder, change):
     path = folder / "router.json"
     card = json.loads(path.read_text())
@@ -189,7 +225,7 @@ def test_nothing_in_the_folder_is_a_pickle_or_a_question(router, outcomes, tmp_p
 
 def test_embeddings_with_nan_are_refused_in_training_and_in_routing(outcomes, router, embedder):
     class Broken:
-        name = "broken"
+        name, dtype = "broken", "float32"
 
         def encode(self, texts):
             return np.full((len(texts), 16), np.nan, np.float32)
