@@ -50,6 +50,7 @@ table() {
     done
     python benchmarks/distilled_table.py --teacher "$RUNS/results/teacher" --out "$OUT" \
         "${rows[@]}" "${EXTRA[@]}" "${ABLATIONS[@]}"
+    python benchmarks/distilled_picture.py "$OUT"
 }
 ablation() { # name, label, options
     local name=$1 label=$2; shift 2
