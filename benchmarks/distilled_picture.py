@@ -1,4 +1,4 @@
-"""A picture of what ``distilled_table.py`` writes: each student's difference to its teacher, with its interval.
+"""A picture of a table of ``distilled_table.py``: each student's difference to its teacher and its interval.
 
     python benchmarks/distilled_picture.py docs/results/distilled-asdiv docs/results/distilled-rg_math
 
