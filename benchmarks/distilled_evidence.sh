@@ -2,27 +2,28 @@
 # Every run behind docs/results/distilled-*: the teacher, five ratios, the ablations. The most important comes first,
 # the table is written anew after each part, and a run that was stopped goes on where it was.
 # Usage: DATA=folder-of-asdiv-files benchmarks/distilled_evidence.sh asdiv|rg_math [runs]
-#   SEEDS="0 1 2"   of the headline comparison, 0 first    PARTS="headline control ablations ffn"
-#   SCORE="--direction diffuse"   what heads are chosen by, but for the ablations of just that
+#   SEEDS="0 1 2"   of the headline comparison, 0 first    PARTS="headline control ffn ablations paper"
+#   SCORE="--score taylor"   what heads are chosen by, but for the ablations of just that and for paper
 #   TRAIN, SMALL    training questions of the headline and of an ablation; TEST, SMALL_TEST of the tests
 set -eu
 SETTING=${1:?asdiv or rg_math}
 RUNS=${2:-runs}/distilled-$SETTING
 OUT=docs/results/distilled-$SETTING
-SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ablations ffn} DTYPE=${DTYPE:-bfloat16}
-# The focused score takes layer 0 away first, from which a short training does not recover: docs/distillation.md.
-read -r -a SCORE <<<"${SCORE:---direction diffuse}"
+SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ffn ablations paper} DTYPE=${DTYPE:-bfloat16}
+# Scores and learning rates are those of the least perplexity on held-out training questions: docs/distillation.md.
+read -r -a SCORE <<<"${SCORE:---score taylor}"
+PAPER=(--score dpkd --alpha 0.5 --direction diffuse)
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
 MODEL=smollm2-135m-instruct
 TASK=${SETTING}_pass_at_n_fewshot
 if [ "$SETTING" = asdiv ]; then
     META="{\"data_dir\": \"${DATA:?folder with asdiv_a_fold0.jsonl …}\", \"n\": 1}"
     TRAIN=${TRAIN:-648} SMALL=${SMALL:-320} TEST=${TEST:-10000} SMALL_TEST=${SMALL_TEST:-10000}
-    SETTINGS=(--batch-size 16 --lr 1e-4)
+    SETTINGS=(--batch-size 16 --teacher-lr 1e-4 --lr LR_ASDIV)
 else
     META='{"train_size": 4000, "test_size": 2000, "n": 1}'
     TRAIN=${TRAIN:-1000} SMALL=${SMALL:-320} TEST=${TEST:-2000} SMALL_TEST=${SMALL_TEST:-1000}
-    SETTINGS=(--batch-size 32 --lr 2e-4)
+    SETTINGS=(--batch-size 32 --teacher-lr 2e-4 --lr LR_RG)
 fi
 STAGES=0.1/0.2/0.25/0.3/0.4
 PLACES=("10 %:round-1" "20 %:round-2" "25 %:round-3" "30 %:round-4" "40 %:student")
@@ -82,21 +83,25 @@ case " $PARTS " in *" control "*) # what as many epochs on top of the teacher's 
     EXTRA+=("1.5 %, trained as long as 30 %=$RUNS/control:$RUNS/results/control")
     table
 esac
+case " $PARTS " in *" ffn "*)
+    distill ffn "$TRAIN" "${SETTINGS[@]}" "${SCORE[@]}" --teacher "$RUNS/s0/teacher" --stages 0.1/0.2/0.25/0.3 --also ffn
+    evaluate ffn "$TEST" distilled-pruned "pretrained=$RUNS/ffn/student,dtype=$DTYPE"
+    EXTRA+=("30 %, and neurons=$RUNS/ffn:$RUNS/results/ffn")
+    table
+esac
 case " $PARTS " in *" ablations "*)
-    ablation one "one round (${SCORE[*]#--})" --rounds 1 "${SCORE[@]}"
+    ablation one "one round" --rounds 1 "${SCORE[@]}"
     ablation only "pruning only" --rounds 1 --no-training "${SCORE[@]}"
     ablation task "one round of pruning and fine-tuning" --rounds 1 --distill-weight 0 "${SCORE[@]}"
     ablation recursive "three rounds of an epoch" --rounds 3 "${SCORE[@]}"
     ablation long "one round of three epochs" --rounds 1 --epochs 3 "${SCORE[@]}"
-    ablation taylor "one round, taylor" --rounds 1 --score taylor
     for alpha in 0.5 0 0.3 0.7; do
         for direction in focused diffuse; do
-            [ "$alpha $direction ${SCORE[*]}" != "0.5 diffuse --direction diffuse" ] || continue # is "one"
-            ablation "a$alpha-$direction" "one round, alpha $alpha $direction" --rounds 1 --alpha "$alpha" \
-                --direction "$direction"
+            ablation "a$alpha-$direction" "one round, alpha $alpha $direction" --rounds 1 --score dpkd \
+                --alpha "$alpha" --direction "$direction"
         done
     done
-    ablation a1 "one round, alpha 1" --rounds 1 --alpha 1
+    ablation a1 "one round, alpha 1" --rounds 1 --score dpkd --alpha 1
     if [ ! -f "$RUNS/outcomes/done" ]; then
         nice sprint-eval sweep --model "$RUNS/s0/teacher" --task "$TASK" --num-fewshot 0 --metadata "$META" \
             --dtype "$DTYPE" --pool '*:*' --limit "${SWEEP:-64}" --out "$RUNS/outcomes"
@@ -104,9 +109,12 @@ case " $PARTS " in *" ablations "*)
     fi
     ablation causal "one round, causal" --rounds 1 --score causal --outcomes "$RUNS/outcomes"
 esac
-case " $PARTS " in *" ffn "*)
-    distill ffn "$TRAIN" "${SETTINGS[@]}" "${SCORE[@]}" --teacher "$RUNS/s0/teacher" --stages 0.1/0.2/0.25/0.3 --also ffn
-    evaluate ffn "$TEST" distilled-pruned "pretrained=$RUNS/ffn/student,dtype=$DTYPE"
-    EXTRA+=("30 %, and neurons=$RUNS/ffn:$RUNS/results/ffn")
+case " $PARTS " in *" paper "*) # the five ratios again, by the paper's score
+    distill paper "$TRAIN" "${SETTINGS[@]}" "${PAPER[@]}" --stages "$STAGES" --teacher "$RUNS/s0/teacher"
+    for place in "${PLACES[@]}"; do
+        folder=${place#*:}
+        evaluate "paper-$folder" "$TEST" distilled-pruned "pretrained=$RUNS/paper/$folder,dtype=$DTYPE"
+        EXTRA+=("${place%%:*}, paper's score=$RUNS/paper/$folder:$RUNS/results/paper-$folder")
+    done
     table
 esac

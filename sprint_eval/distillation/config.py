@@ -14,6 +14,8 @@ Precision = Literal["no", "bf16", "fp16"]
 Score = Literal["dpkd", "taylor", "causal"]
 """What heads are chosen by: ``dpkd`` is α·norm + (1 − α)·entropy."""
 
+_FEWEST_WARMUP = 10
+
 # DPKD reports 18.7 % fewer parameters at 30 % of heads.
 PAPER_PARAMETERS_PER_HEAD_SHARE = 0.187 / 0.30
 
@@ -27,7 +29,7 @@ class TrainSettings:
         batch_size: texts a step, over all processes.
         accumulate: micro-batches that each process splits its share of a step into.
         lr: peak learning rate of AdamW; rises over ``warmup`` of the steps, falls to 0 by a cosine.
-        warmup: share of the steps.
+        warmup: share of the steps; ten steps at least, or a third of a phase that has fewer than thirty.
         weight_decay: AdamW's.
         max_grad_norm: gradients are scaled down to this norm.
         distill_weight: λ1.
@@ -86,7 +88,9 @@ class TrainSettings:
 
     def lr_at(self, step: int, steps: int) -> float:
         """Learning rate of step ``step`` (from 0) of ``steps``."""
-        rise = max(1, round(self.warmup * steps))
+        # The first steps of an optimizer without history move every weight by the whole rate: in a short
+        # phase that undoes what the model has learnt before, and too few steps are left to mend it.
+        rise = max(1, round(self.warmup * steps), min(_FEWEST_WARMUP, steps // 3))
         if step < rise:
             return self.lr * (step + 1) / rise
         return self.lr * 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

@@ -34,12 +34,12 @@ class RunFolder:
     def _claim(self, card: Mapping[str, Any]) -> bool:
         known = self.path / _CARD
         if known.exists():
-            found = read_json(known, "the run's card")
-            for name in sorted(set(card) | set(found)):
-                if card.get(name) != found.get(name):
+            found, asked = _fields(read_json(known, "the run's card")), _fields(card)
+            for name in sorted(set(asked) | set(found)):
+                if asked.get(name) != found.get(name):
                     raise MismatchError(
                         f"{self.path} holds another run: its {name} is {found.get(name)!r}, asked for is "
-                        f"{card.get(name)!r}; choose another folder"
+                        f"{asked.get(name)!r}; choose another folder"
                     )
             return True
         if self.path.exists() and any(self.path.iterdir()):
@@ -63,3 +63,14 @@ class RunFolder:
     def write_facts(self, name: str, values: Mapping[str, Any]) -> None:
         """Write down that a phase is finished, and what it cost."""
         write_json(self.path / f"{name}.json", dict(values))
+
+
+def _fields(card: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A card's values by dotted names, so that a message can name the one that differs."""
+    fields: dict[str, Any] = {}
+    for name, value in card.items():
+        if isinstance(value, Mapping) and value:
+            fields |= _fields(value, f"{prefix}{name}.")
+        else:
+            fields[f"{prefix}{name}"] = value
+    return fields

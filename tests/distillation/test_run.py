@@ -31,6 +31,7 @@ def distill(checkpoint: str, out: Path, **options: Any) -> int:
         "calibration": 8,
         "batch-size": 8,
         "lr": 1e-3,
+        "teacher-lr": 2e-3,
     }
     arguments |= options
     line = ["distill", "--no-speed"]
@@ -91,6 +92,7 @@ def test_a_taught_model_can_be_the_teacher(finished: Path, tiny_checkpoint: str,
         ({"ratio": 0.9}, "takes 10 of 12 heads and 9 can go"),
         ({"ratio": 1.5}, "ratio = 1.5"),
         ({"power": 0}, "power = 0"),
+        ({"teacher-lr": 0}, "lr = 0"),
         ({"ratio": 0.1}, "round 1 of 2 would take no head of 12 away"),
         ({"stages": "0.1/0.3"}, "leave out --ratio and --rounds"),
         ({"score": "causal"}, "needs an outcome matrix"),
@@ -130,6 +132,9 @@ def test_another_run_in_the_folder_is_refused(
     with pytest.raises(CommandExit):
         distill(tiny_checkpoint, finished, limit=20)
     assert "holds another run: its limit is 24, asked for is 20" in capsys.readouterr().err
+    with pytest.raises(CommandExit):
+        distill(tiny_checkpoint, finished, **{"teacher-lr": 1e-3})
+    assert "its config.teach.lr is 0.002, asked for is 0.001; choose" in capsys.readouterr().err
     card = json.loads((finished / "run.json").read_text())
     (finished / "run.json").write_text(json.dumps(card | {"texts_hash": "of other texts"}))
     with pytest.raises(CommandExit):
