@@ -19,11 +19,11 @@ TASK=${SETTING}_pass_at_n_fewshot
 if [ "$SETTING" = asdiv ]; then
     META="{\"data_dir\": \"${DATA:?folder with asdiv_a_fold0.jsonl …}\", \"n\": 1}"
     TRAIN=${TRAIN:-648} SMALL=${SMALL:-320} TEST=${TEST:-10000} SMALL_TEST=${SMALL_TEST:-10000}
-    SETTINGS=(--batch-size 16 --teacher-lr 1e-4 --lr LR_ASDIV)
+    SETTINGS=(--batch-size 16 --teacher-lr 1e-4 --lr 3e-5)
 else
     META='{"train_size": 4000, "test_size": 2000, "n": 1}'
     TRAIN=${TRAIN:-1000} SMALL=${SMALL:-320} TEST=${TEST:-2000} SMALL_TEST=${SMALL_TEST:-1000}
-    SETTINGS=(--batch-size 32 --teacher-lr 2e-4 --lr LR_RG)
+    SETTINGS=(--batch-size 32 --teacher-lr 2e-4 --lr 3e-5)
 fi
 STAGES=0.1/0.2/0.25/0.3/0.4
 PLACES=("10 %:round-1" "20 %:round-2" "25 %:round-3" "30 %:round-4" "40 %:student")

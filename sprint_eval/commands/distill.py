@@ -77,8 +77,8 @@ def _training_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-training", action="store_true", help="prune only: students are not trained")
     add("--teacher-epochs", type=int, default=3, help="epochs of the fine-tuning (default: 3)")
     add("--epochs", type=int, default=1, help="epochs of each round (default: 1)")
-    add("--lr", type=float, default=1e-4, help="peak learning rate of the rounds (default: 1e-4)")
-    add("--teacher-lr", type=float, help="of the teacher's fine-tuning (default: that of --lr)")
+    add("--lr", type=float, default=3e-5, help="peak learning rate of the rounds (default: 3e-5)")
+    add("--teacher-lr", type=float, default=1e-4, help="of the teacher's fine-tuning (default: 1e-4)")
     add(
         "--batch-size",
         type=int,
@@ -182,8 +182,7 @@ def request_of(args: argparse.Namespace) -> Any:
         floor=0 if args.allow_empty_layers else 1,
         ffn_ratio=args.ffn_ratio,
     )
-    teacher_lr = args.lr if args.teacher_lr is None else args.teacher_lr
-    taught = replace(training, epochs=args.teacher_epochs, lr=teacher_lr)
+    taught = replace(training, epochs=args.teacher_epochs, lr=args.teacher_lr)
     teach = None if args.teacher else taught
     source = TaskSource(
         task=args.task,
