@@ -175,6 +175,6 @@ class DistillConfig:
     """
 
     teach: TrainSettings | None = field(default_factory=TrainSettings)
-    distill: TrainSettings = field(default_factory=TrainSettings)
+    distill: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=1, lr=3e-5))
     prune: PruneSettings = field(default_factory=PruneSettings)
     train: bool = True
