@@ -56,9 +56,14 @@ def _prune_arguments(parser: argparse.ArgumentParser) -> None:
         help="in place of --ratio and --rounds: shares of heads gone after each round, as 0.1/0.2/0.3",
     )
     add("--power", type=float, default=3.0, help="n of the schedule (default: 3)")
-    add("--score", default="dpkd", choices=("dpkd", "taylor", "causal"), help="what heads are chosen by")
-    add("--alpha", type=float, default=0.5, help="share of the weight norm in the dpkd score (default: 0.5)")
-    add("--direction", default="focused", choices=("focused", "diffuse"), help="which entropy is important")
+    add(
+        "--score",
+        default="taylor",
+        choices=("dpkd", "taylor", "causal"),
+        help="what heads are chosen by: first order (taylor, the default), the paper's, or an outcome matrix",
+    )
+    add("--alpha", type=float, help="share of the weight norm in the dpkd score (default: 0.5)")
+    add("--direction", choices=("focused", "diffuse"), help="which entropy dpkd keeps (default: focused)")
     add("--outcomes", metavar="DIR", help="an outcome store of all heads, for --score causal")
     add("--refresh-every", type=int, default=10, metavar="S", help="steps between scores (default: 10)")
     add("--calibration", type=int, default=64, metavar="K", help="texts scores are measured on (default: 64)")
@@ -123,6 +128,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _dpkd(args: argparse.Namespace) -> dict[str, Any]:
+    """α and the direction, where they are given.
+
+    Raises:
+        ArgumentError: they are, and nothing would be scored by them.
+    """
+    from sprint_eval.errors import ArgumentError
+
+    given = {name: getattr(args, name) for name in ("alpha", "direction") if getattr(args, name) is not None}
+    if given and args.score == "taylor":
+        raise ArgumentError(f"--{next(iter(given))} shapes the dpkd score alone; add --score dpkd")
+    return given
+
+
 def _stages(args: argparse.Namespace) -> dict[str, Any]:
     """Ratio, rounds and stages of the pruning.
 
@@ -175,8 +194,7 @@ def request_of(args: argparse.Namespace) -> Any:
         **_stages(args),
         power=args.power,
         score=args.score,
-        alpha=args.alpha,
-        direction=args.direction,
+        **_dpkd(args),
         refresh_every=args.refresh_every,
         calibration=args.calibration,
         floor=0 if args.allow_empty_layers else 1,

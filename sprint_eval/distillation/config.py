@@ -107,7 +107,7 @@ class PruneSettings:
         stages: says which share is gone after each round; the last one is ``ratio``.
         power: n of Eq. 5, within each round.
         ramp: share of a round's steps over which heads go; the rest trains what is left.
-        score: what heads are chosen by.
+        score: what heads are chosen by: the paper's is ``dpkd``, docs/distillation.md has what others lose.
         alpha: share of the weight norm in the ``dpkd`` score.
         direction: which entropy counts as important.
         refresh_every: steps between new scores while heads are going.
@@ -121,7 +121,7 @@ class PruneSettings:
     stages: tuple[float, ...] = ()
     power: float = 3.0
     ramp: float = 0.5
-    score: Score = "dpkd"
+    score: Score = "taylor"
     alpha: float = 0.5
     direction: Direction = "focused"
     refresh_every: int = 10

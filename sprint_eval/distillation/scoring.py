@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -65,10 +65,17 @@ class Scorer:
         return scores
 
     def neurons(self, model: Any, silent: np.ndarray) -> np.ndarray:
-        """``[layers * neurons]``; of neurons in ``silent`` (booleans) −1."""
+        """``[layers * neurons]``; of neurons in ``silent`` (booleans) −1.
+
+        By the score that heads have; outcome matrices know nothing of neurons, so that with ``causal``
+        they go by ``dpkd``.
+        """
+        scores = np.full(len(silent), -1.0)
+        if self._settings.score == "taylor":
+            scores[~silent] = self._taylor(model, "neurons")[~silent]
+            return scores
         norms = neuron_norms(model)[~silent]
         entropies = neuron_entropies(model, self._batches(model))[~silent]
-        scores = np.full(len(silent), -1.0)
         scores[~silent] = combine(norms, entropies, self._settings.alpha, self._settings.direction)
         return scores
 
@@ -76,7 +83,7 @@ class Scorer:
         if self._settings.score == "causal":
             return causal_scores(self._outcomes, layout)[alive]
         if self._settings.score == "taylor":
-            return self._taylor(model)[alive]
+            return self._taylor(model, "heads")[alive]
         norms = weight_norms(model)[alive]
         if self._settings.alpha == 1.0:
             return combine(norms, np.zeros_like(norms), 1.0, self._settings.direction)
@@ -85,8 +92,8 @@ class Scorer:
             meter.add(input_ids, lengths)
         return combine(norms, meter.result()[alive], self._settings.alpha, self._settings.direction)
 
-    def _taylor(self, model: Any) -> np.ndarray:
-        meter = TaylorMeter(model)
+    def _taylor(self, model: Any, of: Literal["heads", "neurons"]) -> np.ndarray:
+        meter = TaylorMeter(model, of)
         for rows in self._rows():
             batch = collate(rows).to(model.device)
 

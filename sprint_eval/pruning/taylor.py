@@ -1,33 +1,43 @@
-"""First-order importance of heads: how much the loss would change if a head were gone.
+"""First-order importance of heads and neurons: how much the loss would change if one were gone.
 
-With a gate ξ = 1 on each head's output, ∂L/∂ξ = Σ ∂L/∂a · a, and |∂L/∂ξ| estimates |L(ξ=0) − L|
-(Michel et al. 2019; Molchanov et al. 2019). The gates are a factor a row, so that the absolute
-value is taken text by text and gradients of different texts do not cancel.
+With a gate ξ = 1 on each head's output, or each neuron's, ∂L/∂ξ = Σ ∂L/∂a · a, and |∂L/∂ξ|
+estimates |L(ξ=0) − L| (Michel et al. 2019; Molchanov et al. 2019). The gates are a factor a row, so
+that the absolute value is taken text by text and gradients of different texts do not cancel.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from sprint_eval.architectures import attention_layout
 from sprint_eval.errors import DataError
+from sprint_eval.pruning.neurons import feed_forwards, neuron_widths
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class TaylorMeter:
-    """Mean over texts of |∂L/∂ξ| for every head."""
+    """Mean over texts of |∂L/∂ξ| for every head, or every feed-forward neuron.
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._layout = attention_layout(model)
-        self._sums = [torch.zeros(count, dtype=torch.float64) for count in self._layout.heads.heads_per_layer]
+    Raises:
+        UnsupportedModelError: neurons of a model whose feed-forward layers are not gated ones.
+    """
+
+    def __init__(self, model: Any, of: Literal["heads", "neurons"] = "heads") -> None:
+        self._modules: list[Any]  # a layer's projection of what the gates stand on; None without one
+        if of == "heads":
+            layout = attention_layout(model)
+            self._modules, self._counts = list(layout.outputs), layout.heads.heads_per_layer
+        else:
+            self._modules = [part.down_proj for part in feed_forwards(model)]
+            self._counts = neuron_widths(model)
+        self._sums = [torch.zeros(count, dtype=torch.float64) for count in self._counts]
         self._rows = 0
 
     def add(self, rows: int, loss: Callable[[], Tensor]) -> None:
@@ -48,7 +58,7 @@ class TaylorMeter:
         self._rows += rows
 
     def result(self) -> np.ndarray:
-        """``[heads]``, in the order of ``layout.heads()``.
+        """``[heads]`` in the order of ``layout.heads()``, or ``[layers * neurons]``.
 
         Raises:
             DataError: no text was shown.
@@ -61,8 +71,7 @@ class TaylorMeter:
     def _gates(self, rows: int) -> Iterator[list[Tensor | None]]:
         gates: list[Tensor | None] = []
         with contextlib.ExitStack() as stack:
-            for layer, output in enumerate(self._layout.outputs):
-                count = self._layout.heads.heads_per_layer[layer]
+            for output, count in zip(self._modules, self._counts, strict=True):
                 if output is None or not count:
                     gates.append(None)
                     continue
@@ -75,13 +84,13 @@ class TaylorMeter:
 
 
 class _Gate:
-    """Forward pre-hook that multiplies each head's output by its row's gate."""
+    """Forward pre-hook that multiplies each head's (or neuron's) output by its row's gate."""
 
     def __init__(self, gate: Tensor) -> None:
-        self._gate = gate  # [rows, heads]
+        self._gate = gate  # [rows, heads or neurons]
 
     def __call__(self, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden: Tensor = args[0]  # [rows, seq, heads * head_dim]
+        hidden: Tensor = args[0]  # [rows, seq, heads * head_dim]; a neuron is a head of width 1
         rows, heads = self._gate.shape
         split = hidden.unflatten(-1, (heads, -1))
         gated = split * self._gate.view(rows, *(1,) * (split.dim() - 3), heads, 1).to(split.dtype)

@@ -102,8 +102,9 @@ def test_stages_say_how_much_goes_in_which_round(tiny_model, accelerator, texts,
     assert [fact["ratio"] for fact in facts] == [0.25, 0.34, 0.5]
 
 
-def test_neurons_leave_round_by_round(tiny_model, accelerator, texts, tmp_path):
-    prune = PruneSettings(ratio=0.5, rounds=2, calibration=8, ffn_ratio=0.25)
+@pytest.mark.parametrize("score", ["dpkd", "taylor"])
+def test_neurons_leave_round_by_round(tiny_model, accelerator, texts, tmp_path, score):
+    prune = PruneSettings(ratio=0.5, rounds=2, calibration=8, ffn_ratio=0.25, score=score)
     run = make_run(tiny_model, accelerator, texts, tmp_path / "run", prune=prune)
     facts = go(run)
     widths = [
@@ -119,8 +120,8 @@ def test_neurons_leave_round_by_round(tiny_model, accelerator, texts, tmp_path):
     "changes",
     [
         {"score": "taylor"},
-        {"alpha": 1.0},
-        {"alpha": 0.0, "direction": "diffuse"},
+        {"score": "dpkd", "alpha": 1.0},
+        {"score": "dpkd", "alpha": 0.0, "direction": "diffuse"},
         {"floor": 0},
     ],
 )
