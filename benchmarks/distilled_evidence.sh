@@ -72,7 +72,7 @@ for seed in $SEEDS; do
         evaluate "s$seed-$folder" "$TEST" distilled-pruned "pretrained=$RUNS/s$seed/$folder,dtype=$DTYPE"
     done
     if [ "$seed" = 0 ]; then
-        evaluate int8 "$TEST" distilled-pruned "pretrained=$RUNS/s0/round-4,dtype=float32,quantize=int8,device=cpu"
+        evaluate int8 "$TEST" distilled-pruned "pretrained=$RUNS/s0/round-4,dtype=float32,quantize=int8" --device cpu
         EXTRA=("30 %, int8=:$RUNS/results/int8")
     fi
     table

@@ -44,7 +44,7 @@ class DistilledPrunedLM(HeadSetLM):
             )
         if self._quantize and str(self.device) != "cpu":
             raise ArgumentError(
-                f"quantize={self._quantize} runs on the CPU, found device {self.device}; add device=cpu"
+                f"quantize={self._quantize} runs on the CPU, found device {self.device}; add --device cpu"
             )
         if not Removed.of_config(self.config):
             raise MismatchError(
