@@ -11,7 +11,7 @@ from sprint_eval.model_wrappers.answers import Variant
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
 from sprint_eval.pruning.checkpoint import PrunedCheckpoint
-from sprint_eval.pruning.quantize import check_quantization, quantize_linear
+from sprint_eval.pruning.quantize import STAYS_FLOAT, check_quantization, quantize_linear
 from sprint_eval.pruning.removed import CONFIG_FIELD, Removed
 
 
@@ -59,7 +59,7 @@ class DistilledPrunedLM(HeadSetLM):
             quantize_linear(self.model)
 
     def changed_weights(self) -> dict[str, Any]:
-        return {"quantize": self._quantize} if self._quantize else {}
+        return {"quantize": self._quantize, "stays_float": STAYS_FLOAT} if self._quantize else {}
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
         return [[Variant(HeadSet())] * question.n for question in questions]
