@@ -46,7 +46,8 @@ class PairedComparison:
         points = f"{100 * self.margin:g} points"
         # One-sided at half of 5 %: what the lower end of a two-sided 95 % interval says.
         if self.p_non_inferior < 0.025:
-            return f"not worse by {points} (p = {self.p_non_inferior:.3f})"
+            p = "< 0.001" if self.p_non_inferior < 0.001 else f"= {self.p_non_inferior:.3f}"
+            return f"not worse by {points} (p {p})"
         if self.high < 0:
             return "worse"
         return (
