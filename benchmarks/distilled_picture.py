@@ -63,9 +63,8 @@ def draw(folder: Path, table: dict[str, Any]) -> None:
         axes.axvline(MARGIN, color="#4b4a47", linewidth=1, linestyle=":")
         axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
         axes.invert_yaxis()
-        axes.set_xlabel(
-            f"accuracy less the teacher's {100 * table['teacher']:.1f} %, points; 95 % intervals, ticks: seeds"
-        )
+        teacher = f"accuracy less the teacher's {100 * table['teacher']:.1f} %, points"
+        axes.set_xlabel(f"{teacher}; 95 % intervals, ticks: seeds")
         axes.set_title(folder.name, loc="left", fontsize=9)
         figure.tight_layout()
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
