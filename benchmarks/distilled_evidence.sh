@@ -2,14 +2,15 @@
 # Every run behind docs/results/distilled-*: the teacher, five ratios, the ablations. The most important comes first,
 # the table is written anew after each part, and a run that was stopped goes on where it was.
 # Usage: DATA=folder-of-asdiv-files benchmarks/distilled_evidence.sh asdiv|rg_math [runs]
-#   SEEDS="0 1 2"   of the headline comparison, 0 first    PARTS="headline control ffn ablations paper"
+#   SEEDS="0 1 2"   of the headline comparison, 0 first
+#   PARTS="headline control ffn ablations"   "paper" adds the five ratios by the paper's own score
 #   SCORE="--score taylor"   what heads are chosen by, but for the ablations of just that and for paper
 #   TRAIN, SMALL    training questions of the headline and of an ablation; TEST, SMALL_TEST of the tests
 set -eu
 SETTING=${1:?asdiv or rg_math}
 RUNS=${2:-runs}/distilled-$SETTING
 OUT=docs/results/distilled-$SETTING
-SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ffn ablations paper} DTYPE=${DTYPE:-bfloat16}
+SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ffn ablations} DTYPE=${DTYPE:-bfloat16}
 # Scores and learning rates are those of the least perplexity on held-out training questions: docs/distillation.md.
 read -r -a SCORE <<<"${SCORE:---score taylor}"
 PAPER=(--score dpkd --alpha 0.5 --direction diffuse)
@@ -18,11 +19,11 @@ MODEL=smollm2-135m-instruct
 TASK=${SETTING}_pass_at_n_fewshot
 if [ "$SETTING" = asdiv ]; then
     META="{\"data_dir\": \"${DATA:?folder with asdiv_a_fold0.jsonl …}\", \"n\": 1}"
-    TRAIN=${TRAIN:-648} SMALL=${SMALL:-320} TEST=${TEST:-10000} SMALL_TEST=${SMALL_TEST:-10000}
+    TRAIN=${TRAIN:-352} SMALL=${SMALL:-160} TEST=${TEST:-10000} SMALL_TEST=${SMALL_TEST:-10000}
     SETTINGS=(--batch-size 16 --teacher-lr 1e-4 --lr 3e-5)
 else
     META='{"train_size": 4000, "test_size": 2000, "n": 1}'
-    TRAIN=${TRAIN:-1000} SMALL=${SMALL:-320} TEST=${TEST:-2000} SMALL_TEST=${SMALL_TEST:-1000}
+    TRAIN=${TRAIN:-640} SMALL=${SMALL:-224} TEST=${TEST:-2000} SMALL_TEST=${SMALL_TEST:-600}
     SETTINGS=(--batch-size 32 --teacher-lr 2e-4 --lr 3e-5)
 fi
 STAGES=0.1/0.2/0.25/0.3/0.4
@@ -104,7 +105,7 @@ case " $PARTS " in *" ablations "*)
     ablation a1 "one round, alpha 1" --rounds 1 --score dpkd --alpha 1
     if [ ! -f "$RUNS/outcomes/done" ]; then
         nice sprint-eval sweep --model "$RUNS/s0/teacher" --task "$TASK" --num-fewshot 0 --metadata "$META" \
-            --dtype "$DTYPE" --pool '*:*' --limit "${SWEEP:-64}" --out "$RUNS/outcomes"
+            --dtype "$DTYPE" --pool '*:*' --limit "${SWEEP:-32}" --out "$RUNS/outcomes"
         touch "$RUNS/outcomes/done"
     fi
     ablation causal "one round, causal" --rounds 1 --score causal --outcomes "$RUNS/outcomes"
