@@ -29,6 +29,11 @@ fi
 STAGES=0.1/0.2/0.25/0.3/0.4
 PLACES=("10 %:round-1" "20 %:round-2" "25 %:round-3" "30 %:round-4" "40 %:student")
 ABLATIONS=() EXTRA=()
+PAIRS=(--pair "25 %, pruning only" "25 %, one round"
+    --pair "25 %, one round of pruning and fine-tuning" "25 %, one round"
+    --pair "25 %, one round" "25 %, three rounds of an epoch"
+    --pair "25 %, one round of three epochs" "25 %, three rounds of an epoch"
+    --pair "1.5 %, trained as long as 30 %" "30 %" --pair "1.5 %, trained as long as 30 %" "30 %, and neurons")
 
 distill() { # name, training questions, options
     local name=$1 limit=$2; shift 2
@@ -50,7 +55,7 @@ table() {
         done
         [ -z "$runs" ] || rows+=("${place%%:*}=${runs#,}")
     done
-    python benchmarks/distilled_table.py --teacher "$RUNS/results/teacher" --out "$OUT" \
+    python benchmarks/distilled_table.py --teacher "$RUNS/results/teacher" --out "$OUT" "${PAIRS[@]}" \
         "${rows[@]}" "${EXTRA[@]}" "${ABLATIONS[@]}"
     python benchmarks/distilled_picture.py "$OUT"
 }

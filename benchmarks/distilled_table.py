@@ -41,14 +41,26 @@ def main() -> None:
     parser.add_argument(
         "--margin", type=float, default=0.02, help="of the non-inferiority test (default: 0.02)"
     )
+    parser.add_argument(
+        "--pair",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FIRST", "SECOND"),
+        help="also compare two points by their labels; left out while one is missing",
+    )
     parser.add_argument("--out", required=True)
     parser.add_argument("runs", nargs="+", metavar="LABEL=RUN:RESULTS[,RUN:RESULTS]")
     args = parser.parse_args()
     with exit_on_error():
         teacher = verdicts(Path(args.teacher))
         rows = [row(text, teacher, args.margin) for text in args.runs]
-        write_json(Path(args.out) / "table.json", {"teacher": accuracy(teacher), "rows": rows})
-        write_atomic(Path(args.out) / "table.md", markdown(accuracy(teacher), len(teacher), rows))
+        pairs = compared_pairs(args.runs, args.pair)
+        write_json(
+            Path(args.out) / "table.json", {"teacher": accuracy(teacher), "rows": rows, "pairs": pairs}
+        )
+        text = markdown(accuracy(teacher), len(teacher), rows) + pairs_markdown(pairs)
+        write_atomic(Path(args.out) / "table.md", text)
 
 
 def verdicts(results: Path) -> dict[str, bool]:
@@ -81,6 +93,29 @@ def row(text: str, teacher: dict[str, bool], margin: float) -> dict[str, Any]:
         "verdict": compared.verdict(),
         **means,
     }
+
+
+def compared_pairs(runs: list[str], pairs: list[list[str]]) -> list[dict[str, Any]]:
+    """Two points on the questions that both answered, the first seed of each."""
+    places = {text.partition("=")[0]: text.partition("=")[2].split(",")[0] for text in runs}
+    found = []
+    for first, second in pairs:
+        if first in places and second in places:
+            results = [verdicts(Path(places[name].rpartition(":")[2])) for name in (first, second)]
+            one = compare_seeds(results[0], results[1:])
+            found.append({"first": first, "second": second, **asdict(one)})
+    return found
+
+
+def pairs_markdown(pairs: list[dict[str, Any]]) -> str:
+    """The pairs as text."""
+    if not pairs:
+        return ""
+    lines = ["", "| first | second | questions | second less first, points |", "|---|---|---|---|"]
+    for pair in pairs:
+        interval = f"{100 * pair['difference']:+.1f} ({100 * pair['low']:+.1f} to {100 * pair['high']:+.1f})"
+        lines.append(f"| {pair['first']} | {pair['second']} | {pair['questions']} | {interval} |")
+    return "\n".join(lines) + "\n"
 
 
 def mean(values: list[float | None]) -> float | None:
