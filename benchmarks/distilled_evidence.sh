@@ -3,17 +3,16 @@
 # the table is written anew after each part, and a run that was stopped goes on where it was.
 # Usage: DATA=folder-of-asdiv-files benchmarks/distilled_evidence.sh asdiv|rg_math [runs]
 #   SEEDS="0 1 2"   of the headline comparison, 0 first
-#   PARTS="headline control ffn ablations"   "paper" adds the five ratios by the paper's own score
-#   SCORE="--score taylor"   what heads are chosen by, but for the ablations of just that and for paper
+#   PARTS="headline control ffn ablations"
+#   SCORE="--score taylor"   what heads are chosen by, but for the ablations of just that
 #   TRAIN, SMALL    training questions of the headline and of an ablation; TEST, SMALL_TEST of the tests
 set -eu
 SETTING=${1:?asdiv or rg_math}
 RUNS=${2:-runs}/distilled-$SETTING
 OUT=docs/results/distilled-$SETTING
 SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ffn ablations} DTYPE=${DTYPE:-bfloat16}
-# Scores and learning rates are those of the least perplexity on held-out training questions: docs/distillation.md.
+# Scores and learning rates are those of the least perplexity on held-out training questions: the README of the results.
 read -r -a SCORE <<<"${SCORE:---score taylor}"
-PAPER=(--score dpkd --alpha 0.5 --direction diffuse)
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
 MODEL=smollm2-135m-instruct
 TASK=${SETTING}_pass_at_n_fewshot
@@ -114,13 +113,4 @@ case " $PARTS " in *" ablations "*)
         touch "$RUNS/outcomes/done"
     fi
     ablation causal "one round, causal" --rounds 1 --score causal --outcomes "$RUNS/outcomes"
-esac
-case " $PARTS " in *" paper "*) # the five ratios again, by the paper's score
-    distill paper "$TRAIN" "${SETTINGS[@]}" "${PAPER[@]}" --stages "$STAGES" --teacher "$RUNS/s0/teacher"
-    for place in "${PLACES[@]}"; do
-        folder=${place#*:}
-        evaluate "paper-$folder" "$TEST" distilled-pruned "pretrained=$RUNS/paper/$folder,dtype=$DTYPE"
-        EXTRA+=("${place%%:*}, paper's score=$RUNS/paper/$folder:$RUNS/results/paper-$folder")
-    done
-    table
 esac

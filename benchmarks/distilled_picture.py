@@ -15,7 +15,6 @@ from typing import Any
 from sprint_eval.errors import exit_on_error
 from sprint_eval.files import read_json, write_atomic
 
-MARGIN = -2.0  # points: the bound of the non-inferiority test
 COLOURS = {"headline": "#0072b2", "ablation": "#d55e00"}
 STYLE: dict[str, Any] = {
     "font.size": 9,
@@ -42,7 +41,7 @@ def main() -> None:
 
 
 def draw(folder: Path, table: dict[str, Any]) -> None:
-    """A line a student, top to bottom as in the table; dots of single seeds where there are several."""
+    """A line a student, top to bottom as in the table; ticks for single seeds where there are several."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -60,7 +59,7 @@ def draw(folder: Path, table: dict[str, Any]) -> None:
                 seeds = [100 * (value - row["teacher"]) for value in row["accuracies"]]
                 axes.plot(seeds, [place] * len(seeds), "|", color="#4b4a47", markersize=9)
         axes.axvline(0.0, color="#4b4a47", linewidth=1)
-        axes.axvline(MARGIN, color="#4b4a47", linewidth=1, linestyle=":")
+        axes.axvline(-100 * rows[0]["margin"], color="#4b4a47", linewidth=1, linestyle=":")
         axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
         axes.invert_yaxis()
         teacher = f"accuracy less the teacher's {100 * table['teacher']:.1f} %, points"

@@ -11,8 +11,8 @@ from torch import nn
 from sprint_eval.errors import ArgumentError, UnsupportedModelError
 
 KINDS = ("int8",)
-# What comes into a feed-forward layer's last projection has a few values hundreds of times the rest (at a
-# text's first token, above all). Activations share one scale, so that int8 leaves nothing of all others.
+# What comes into a feed-forward layer's last projection has a few values far above the rest, and the
+# activations of a forward share one scale: in int8 nothing would be left of most others.
 STAYS_FLOAT = ("down_proj", "fc2", "c_proj")
 
 
