@@ -2,6 +2,7 @@
 # Everything behind docs/results/router-smollm2, by its protocol.md. Hours on two cores; every step resumes.
 # Usage: DATA=folder-of-the-data benchmarks/router_evidence.sh [WORK] [SETTING…]   (all settings unless named)
 #   PROCESSES=2   that share each step, on OMP_NUM_THREADS=1 each
+#   ONLY=seconds  trains and times the routers, and decodes no test
 set -euo pipefail
 data=$(realpath "${DATA:?the folder with asdiv_a_fold0.jsonl … and gsm8k_train.jsonl …}")
 work=${1:-runs/router}
@@ -26,6 +27,14 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
       "$bin/sprint-eval" train-router "$work/$name/outcomes" --seed $seed --embedder-dtype float32 \
         --out "$work/$name/router-$seed"
   done
+  if [ ! -f "$work/$name/seconds.json" ]; then # each method alone, on all cores; the embedder as it is by default
+    "$bin/sprint-eval" train-router "$work/$name/outcomes" --out "$work/$name/router-default"
+    OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --task "$task" --metadata "$7" \
+      ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-default" \
+      --out "$work/$name/seconds.json"
+  fi
+  for kind in json md; do cp "$work/$name/seconds.$kind" "$results/seconds-$name.$kind"; done
+  [ "${ONLY:-}" != seconds ] || return 0
   [ -z "${8:-}" ] || shots=(-- --num_fewshot "$8")
   local common=(--model "$model" --tasks "$task" --n 8 --outcomes "$work/$name/outcomes" --metadata "$7")
   local whole=("${common[@]}" --out "$work/$name/compare" --router "$work/$name"/router-{0,1,2}
@@ -35,12 +44,6 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
     --methods random cover nearest coverage "${shots[@]}"
   "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16,score=base_logprob \
     --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"
-  if [ ! -f "$results/seconds-$name.json" ]; then # each method alone, on all cores; the embedder as it is by default
-    "$bin/sprint-eval" train-router "$work/$name/outcomes" --out "$work/$name/router-default"
-    OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --task "$task" --metadata "$7" \
-      ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-default" \
-      --out "$results/seconds-$name.json"
-  fi
   "$bin/python" "$here/router_signal.py" "$work/$name/outcomes" --test "$work/$name/compare/oracle/$task" \
     --out "$results/signal-$name.json"
   cp "$work/$name/compare/figure4.png" "$results/figure4-$name.png"
@@ -71,4 +74,4 @@ for name in "$@"; do
     *) echo "no setting $name" >&2; exit 2 ;;
   esac
 done
-"$bin/python" "$here/router_table.py" "${tables[@]}" --out "$results"
+[ ${#tables[@]} -eq 0 ] || "$bin/python" "$here/router_table.py" "${tables[@]}" --out "$results"

@@ -5,7 +5,8 @@
 
 The first ``--limit`` test questions are decoded anew for every method and N, by a fresh engine on one loaded
 model, methods in turn at each N. Routing is embedding the questions and ranking the pool; the embedder is
-loaded before the clock starts, as the model is, and finds nothing in its cache.
+loaded before the clock starts, as the model is, and finds nothing in its cache. A table is written beside
+the report, ``.md`` in place of ``.json``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from sprint_eval.commands.sweep import key_values
 from sprint_eval.compare.plan import SAMPLING
-from sprint_eval.files import write_json
+from sprint_eval.files import write_atomic, write_json
 from sprint_eval.outcomes import Outcomes
 from sprint_eval.routing import fixed_cover
 
@@ -59,6 +60,24 @@ def main() -> None:
         "methods": found,
     }
     write_json(args.out, report)
+    write_atomic(args.out.with_suffix(".md"), "\n".join(table(report)))
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """Markdown of seconds a question, and of what share of them routing would add."""
+    methods: dict[str, dict[str, Any]] = report["methods"]
+    columns = sorted({int(n) for by_n in methods.values() for n in by_n})
+    lines = [f"Seconds a question, {report['questions']} questions at a time, {report['threads']} threads."]
+    lines += ["", "| | " + " | ".join(f"N = {n}" for n in columns) + " |", "|---|" + "---:|" * len(columns)]
+    for name, by_n in methods.items():
+        # Greedy has one answer, whatever N.
+        cells = [by_n.get(str(n), by_n["1"] if name == "greedy" else {}) for n in columns]
+        shown = [f"{cell['seconds']:.3f}" if cell else "" for cell in cells]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+        if any("routing_share" in cell for cell in cells):
+            shares = [f"{cell['routing_share']:.2%}" if cell else "" for cell in cells]
+            lines.append(f"| {name}: routing besides | " + " | ".join(shares) + " |")
+    return [*lines, ""]
 
 
 class Loaded:

@@ -3,10 +3,10 @@
     python benchmarks/router_table.py --out docs/results/router-smollm2 rg-base=RUNS/results/TASK …
 
 Each argument is a setting's name and a folder of ``sprint-eval compare``'s results of one task, with the
-oracle's beside them; ``seconds-NAME.json`` of ``router_seconds.py`` is looked for in ``--out``. Every
-method's Pass@N with its interval, one answer chosen without gold, each routed method against each baseline
-at every N, Holm over that family, the smallest detectable difference, seconds and tokens a question, and
-the protocol's verdicts, as Markdown and CSV. A setting that lacks a method or a seed is refused.
+oracle's beside them. A setting has its own two files, ``tables-NAME.md`` and ``differences-NAME.csv``:
+every method's Pass@N with its interval, one answer chosen without gold, each routed method against each
+baseline at every N, Holm over that family, the smallest detectable difference, tokens a question, and the
+protocol's verdicts. A setting that lacks a method or a seed is refused. Seconds are ``router_seconds.py``'s.
 """
 
 from __future__ import annotations
@@ -67,8 +67,6 @@ def main() -> None:
     parser.add_argument("settings", nargs="+", metavar="NAME=FOLDER")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    text: list[str] = []
-    rows: list[dict[str, Any]] = []
     for given in args.settings:
         name, _, place = given.partition("=")
         folder = Path(place)
@@ -76,17 +74,20 @@ def main() -> None:
         check_complete(name, methods)
         oracle = read_methods(folder.parent.parent / "oracle" / folder.name)["oracle"].passed[:, -1]
         found = compare(methods)
-        rows += [{"setting": name, **row} for row in found]
-        text += [f"## {name}", "", *pass_table(methods, oracle), "", *verdicts(found), ""]
-        text += [*choice_table(methods), "", *cost_table(methods, args.out / f"seconds-{name}.json"), ""]
-        text += [*difference_table(found), ""]
-    write_atomic(args.out / "tables.md", "\n".join(text))
-    with (args.out / "differences.csv").open("w", newline="", encoding="utf-8") as file:
+        text = [f"# {name}", "", *pass_table(methods, oracle), "", *verdicts(found), ""]
+        text += [*choice_table(methods), "", *token_table(methods), "", *difference_table(found), ""]
+        write_atomic(args.out / f"tables-{name}.md", "\n".join(text))
+        write_differences(args.out / f"differences-{name}.csv", found)
+        print("\n".join(text))
+
+
+def write_differences(path: Path, rows: list[dict[str, Any]]) -> None:
+    """The family of comparisons for machines, four digits of each number."""
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         for row in rows:
             writer.writerow({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()})
-    print("\n".join(text))
 
 
 def read_methods(folder: Path) -> dict[str, Method]:
@@ -220,23 +221,13 @@ def choice_table(methods: dict[str, Method]) -> list[str]:
     return lines
 
 
-def cost_table(methods: dict[str, Method], timed: Path) -> list[str]:
-    """Markdown of tokens a question at every N and, where they were measured, of its seconds."""
-    seconds = json.loads(timed.read_text(encoding="utf-8"))["methods"] if timed.is_file() else {}
+def token_table(methods: dict[str, Method]) -> list[str]:
+    """Markdown of tokens a question of every method's first N candidates."""
     depth = next(iter(methods.values())).passed.shape[1]
-    lines = ["| a question | of | " + " | ".join(f"N = {k}" for k in range(1, depth + 1)) + " |"]
-    lines.append("|---|---|" + "---:|" * depth)
+    lines = ["| tokens a question | " + " | ".join(f"N = {k}" for k in range(1, depth + 1)) + " |"]
+    lines.append("|---|" + "---:|" * depth)
     for name in sorted(methods, key=lambda name: -methods[name].passed[:, -1].mean()):
-        lines.append(f"| tokens | {name} | " + " | ".join(f"{v:.1f}" for v in methods[name].tokens) + " |")
-    for name, by_n in seconds.items():
-        row = [by_n.get(str(k), by_n["1"] if name == "greedy" else {}) for k in range(1, depth + 1)]
-        for label, kind, form in (
-            ("seconds", "seconds", "{:.2f}"),
-            ("share of routing", "routing_share", "{:.1%}"),
-        ):
-            if any(cell.get(kind) for cell in row):
-                shown = [form.format(cell[kind]) if kind in cell else "" for cell in row]
-                lines.append(f"| {label} | {name} | " + " | ".join(shown) + " |")
+        lines.append(f"| {name} | " + " | ".join(f"{v:.1f}" for v in methods[name].tokens) + " |")
     return lines
 
 
