@@ -13,8 +13,8 @@ results=$here/../docs/results/router-smollm2
 pool='5/10/15/20/25:*'
 base=smollm2-135m-instruct
 tuned=$work/tuned/teacher
+cores=$(env -u OMP_NUM_THREADS nproc) # which heeds that variable
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-cores=$(nproc)
 several=("$bin/torchrun" --nproc_per_node "${PROCESSES:-2}" -m)
 
 setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADATA [FEWSHOT]
