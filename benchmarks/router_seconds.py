@@ -99,6 +99,7 @@ class Loaded:
     def measure(self, name: str, n: int) -> dict[str, float]:
         """Seconds and tokens a question of a method's N candidates."""
         import lm_eval
+        from lm_eval.tasks import TaskManager
 
         from sprint_eval.tasks import load_task
 
@@ -110,6 +111,7 @@ class Loaded:
             lm_eval.simple_evaluate(
                 model=lm,
                 tasks=[task],
+                task_manager=TaskManager(include_defaults=False),  # the task is at hand: nothing to look for
                 num_fewshot=self.args.num_fewshot,
                 limit=self.args.limit,
                 gen_kwargs=SAMPLING.format(float(name[7:])) if name.startswith("sample-") else None,
