@@ -43,11 +43,15 @@ def why_unsafe(model: Any) -> str | None:
         return f"a trial run failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     if not bool(torch.isfinite(plain).all()):
         return "a trial run gave logits that are not finite"
+    half = model.dtype not in _TOLERANCE and len(variants) > 1
     allowed = _TOLERANCE.get(model.dtype, _TOLERANCE_ELSEWHERE) * float(plain.abs().max())
-    found = float((shared - plain).abs().max())
+    # A model that has lost half of its heads may blow rounding up to any size (a fine-tuned SmolLM2 does):
+    # in half precision that variant is judged by what the loss does alone.
+    compared = slice(-1) if half else slice(None)
+    found = float((shared[compared] - plain[compared]).abs().max())
     if found > allowed:
         return f"logits of a trial run differ from the plain model's by {found:.2g}, more than {allowed:.2g}"
-    if model.dtype in _TOLERANCE or len(variants) == 1:
+    if not half:
         return None
     agreement = _agreement(shared, plain)
     if agreement >= _AGREEMENT:

@@ -52,3 +52,20 @@ def test_a_mask_that_does_nothing_is_seen_on_the_real_model(
     reason = probe.why_unsafe(model)
     assert reason is not None
     assert "less than" in reason or "more than" in reason
+
+
+@pytest.mark.parametrize(("variant", "safe"), [(-1, True), (0, False), (1, False)])
+def test_rounding_may_grow_where_half_of_all_heads_are_gone(
+    variant: int, safe: bool, tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model("llama").to(torch.bfloat16)
+    shared = probe._shared_logits(model, probe._variants(model))
+    off = torch.zeros_like(shared[0])
+    off[0] = 0.11 * shared.abs().max()  # just over what is allowed
+    assert off.norm() < 0.5 * (shared[-1] - shared[0]).norm()
+    shared[variant] += off
+    monkeypatch.setattr(probe, "_shared_logits", lambda *given: shared)
+    assert (probe.why_unsafe(model) is None) == safe
+    plain = probe._plain_logits(model, probe._variants(model))
+    shared[variant] = plain[0] if variant else plain[-1]  # what was pruned, or not, makes no difference
+    assert probe.why_unsafe(model) is not None
