@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -83,11 +84,12 @@ def main() -> None:
 
 def write_differences(path: Path, rows: list[dict[str, Any]]) -> None:
     """The family of comparisons for machines, four digits of each number."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()})
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()})
+    write_atomic(path, text.getvalue().encode())
 
 
 def read_methods(folder: Path) -> dict[str, Method]:
