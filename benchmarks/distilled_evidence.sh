@@ -7,24 +7,8 @@
 #   SCORE="--score taylor"   what heads are chosen by, but for the ablations of just that
 #   TRAIN, SMALL    training questions of the headline and of an ablation; TEST, SMALL_TEST of the tests
 set -eu
-SETTING=${1:?asdiv or rg_math}
-RUNS=${2:-runs}/distilled-$SETTING
-OUT=docs/results/distilled-$SETTING
-SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ffn ablations} DTYPE=${DTYPE:-bfloat16}
-# Scores and learning rates are those of the least perplexity on held-out training questions: the README of the results.
-read -r -a SCORE <<<"${SCORE:---score taylor}"
-export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
-MODEL=smollm2-135m-instruct
-TASK=${SETTING}_pass_at_n_fewshot
-if [ "$SETTING" = asdiv ]; then
-    META="{\"data_dir\": \"${DATA:?folder with asdiv_a_fold0.jsonl …}\", \"n\": 1}"
-    TRAIN=${TRAIN:-352} SMALL=${SMALL:-160} TEST=${TEST:-10000} SMALL_TEST=${SMALL_TEST:-10000}
-    SETTINGS=(--batch-size 16 --teacher-lr 1e-4 --lr 3e-5)
-else
-    META='{"train_size": 4000, "test_size": 2000, "n": 1}'
-    TRAIN=${TRAIN:-640} SMALL=${SMALL:-224} TEST=${TEST:-2000} SMALL_TEST=${SMALL_TEST:-600}
-    SETTINGS=(--batch-size 32 --teacher-lr 2e-4 --lr 3e-5)
-fi
+. "$(dirname "$0")/distilled_common.sh"
+SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ffn ablations}
 STAGES=0.1/0.2/0.25/0.3/0.4
 PLACES=("10 %:round-1" "20 %:round-2" "25 %:round-3" "30 %:round-4" "40 %:student")
 ABLATIONS=() EXTRA=()
@@ -34,17 +18,6 @@ PAIRS=(--pair "25 %, pruning only" "25 %, one round"
     --pair "25 %, one round of three epochs" "25 %, three rounds of an epoch"
     --pair "1.5 %, trained as long as 30 %" "30 %" --pair "1.5 %, trained as long as 30 %" "30 %, and neurons")
 
-distill() { # name, training questions, options
-    local name=$1 limit=$2; shift 2
-    [ -f "$RUNS/$name/report.md" ] || nice sprint-eval distill --model "$MODEL" --task "$TASK" --num-fewshot 0 \
-        --metadata "$META" --mixed-precision bf16 --no-speed --limit "$limit" --out "$RUNS/$name" "$@"
-    mkdir -p "$OUT/reports" && cp "$RUNS/$name/report.md" "$OUT/reports/$name.md"
-}
-evaluate() { # label, test questions, lm_eval model, model arguments, options
-    local to=$RUNS/results/$1
-    [ -n "$(find "$to" -name 'samples_*.jsonl' 2>/dev/null)" ] || nice lm_eval --model "$3" --model_args "$4" --tasks "$TASK" \
-        --num_fewshot 0 --metadata "$META" --limit "$2" "${@:5}" --log_samples --output_path "$to"
-}
 table() {
     local rows=() place seed folder runs
     for place in "${PLACES[@]}"; do
