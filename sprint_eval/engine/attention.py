@@ -8,7 +8,6 @@ by their log-sum-exp, so that a prefix is read once for all tokens behind it.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from sprint_eval.engine.cache import Cache, PrefixCells
 from sprint_eval.engine.cells import Span
-from sprint_eval.engine.plan import Bucket, Stage
+from sprint_eval.engine.kernel import Kernel
+from sprint_eval.engine.plan import Stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +34,14 @@ class LayerAttention:
         self.layer = 0
 
     def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, cap: float | None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        scale: float,
+        window: int | None = None,
+        cap: float | None = None,
+        uneven: Any = None,
     ) -> Tensor:
         """Store keys and values, and attend.
 
@@ -42,6 +49,8 @@ class LayerAttention:
             query: ``[tokens, heads, head_dim]``; key and value ``[tokens, kv_heads, head_dim]``.
             window: tokens that a query sees, itself included; ``None`` for all before it.
             cap: soft limit of the scores; ``None`` for none.
+            uneven: where each query head stands in a grid of even groups, and what fills the grid, of a
+                layer that has lost heads; ``None`` for even groups.
 
         Returns:
             ``[tokens, heads, head_dim]``, zero where a head is pruned.
@@ -49,7 +58,9 @@ class LayerAttention:
         stage = self.stage
         if stage is None or stage.empty:
             return torch.zeros_like(query)
-        kernel = _Kernel(scale, window if window is not None and window < _longest(stage) else None, cap)
+        if uneven is not None:
+            query = query.index_select(1, uneven.get("grid", query.device))
+        kernel = Kernel(scale, window if window is not None and window < _longest(stage) else None, cap)
         rows = stage.rows
         parts: list[Tensor] = []
         if rows:
@@ -60,12 +71,14 @@ class LayerAttention:
             own, own_weight = self._own(kernel, stage, query, store)
             parts.insert(0, self._with_prefix(kernel, stage, query[:rows], own, own_weight))
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if uneven is not None:
+            output = output.index_select(1, uneven.get("places", output.device))
         self._prune(stage, output)
         return output
 
     def _prefix(
         self,
-        kernel: _Kernel,
+        kernel: Kernel,
         stage: Stage,
         span: Span,
         cells: PrefixCells,
@@ -82,7 +95,7 @@ class LayerAttention:
         output, _ = kernel.attend(part, keys[None], values[None], places, places.shape[1], stage, span)
         return output[0]
 
-    def _own(self, kernel: _Kernel, stage: Stage, query: Tensor, store: Tensor) -> tuple[Tensor, Tensor]:
+    def _own(self, kernel: Kernel, stage: Stage, query: Tensor, store: Tensor) -> tuple[Tensor, Tensor]:
         """Attention to the requests' own tokens: output and log-sum-exp, ``[rows, heads, …]``."""
         outputs: list[Tensor] = []
         weights: list[Tensor] = []
@@ -98,7 +111,7 @@ class LayerAttention:
         return output.index_select(0, stage.unpad), weight.index_select(0, stage.unpad)
 
     def _with_prefix(
-        self, kernel: _Kernel, stage: Stage, query: Tensor, own: Tensor, own_weight: Tensor
+        self, kernel: Kernel, stage: Stage, query: Tensor, own: Tensor, own_weight: Tensor
     ) -> Tensor:
         """Merge in the attention to the prefixes; a span is a slice, so that many cost little."""
         behind = [span for span in stage.spans if len(span.prefix)]
@@ -115,7 +128,7 @@ class LayerAttention:
 
     def _behind(
         self,
-        kernel: _Kernel,
+        kernel: Kernel,
         stage: Stage,
         spans: list[Span],
         query: Tensor,
@@ -155,103 +168,6 @@ def _positions(stage: Stage) -> Tensor:
     return places
 
 
-class _Kernel:
-    """Softmax attention that also gives its log-sum-exp, with grouped queries, windows and soft caps."""
-
-    def __init__(self, scale: float, window: int | None, softcap: float | None) -> None:
-        self._scale = scale
-        self._window = window
-        self._softcap = softcap
-
-    def attend(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        places: Tensor,
-        length: int,
-        stage: Stage,
-        part: Bucket | Span,
-    ) -> tuple[Tensor, Tensor]:
-        """Causal attention of ``[runs, width, heads, d]`` to ``[runs, kv_heads, length, d]``.
-
-        The mask is the same in every layer of the stage and kept there, by the ``part`` it belongs to.
-        """
-        width, heads = query.shape[1:3]
-        kv_heads = keys.shape[1]
-        groups = heads // kv_heads
-        window = self._window if self._window is not None and self._window < length else None
-        # Prefixes of one length have one mask, of whichever head sets.
-        name = (id(part) if isinstance(part, Bucket) else "prefix", length, groups, window)
-        mask = stage.memo.get(name)
-        if mask is None:
-            columns = torch.arange(length, device=query.device)
-            hidden = columns > places[..., None]  # [runs, width, length]
-            if window is not None:
-                hidden = hidden | (columns <= places[..., None] - window)
-            mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
-            mask = mask.masked_fill_(hidden, -math.inf).repeat_interleave(groups, 1)[:, None]
-            stage.memo[name] = mask  # [runs, 1, width * groups, length]
-        # Queries of one key head side by side: [runs, kv_heads, width * groups, d].
-        packed = query.unflatten(2, (kv_heads, groups)).transpose(1, 2).flatten(2, 3)
-        output, weight = self._run(packed, keys, values, mask)
-        output = output.unflatten(2, (width, groups)).transpose(1, 2).flatten(2, 3)
-        return output, weight.unflatten(2, (width, groups)).transpose(1, 2).flatten(2, 3)
-
-    def attend_all(
-        self, query: Tensor, prefixes: list[tuple[int, tuple[Tensor, Tensor]]], places: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Attention of ``[tokens, heads, d]`` to whole prefixes, so many tokens to each in turn."""
-        kv_heads = prefixes[0][1][0].shape[0]
-        groups = query.shape[1] // kv_heads
-        packed = query.unflatten(1, (kv_heads, groups)).transpose(0, 1).flatten(1, 2)[None]
-        outputs: list[Tensor] = []
-        weights: list[Tensor] = []
-        start = 0
-        for tokens, (keys, values) in prefixes:
-            mask = self._prefix_mask(places[start : start + tokens], keys.shape[1], groups, query.dtype)
-            part = packed[:, :, start * groups : (start + tokens) * groups]
-            output, weight = self._run(part, keys[None], values[None], mask)
-            outputs.append(output[0])
-            weights.append(weight[0])
-            start += tokens
-        output, weight = torch.cat(outputs, 1), torch.cat(weights, 1)  # [kv_heads, tokens * groups, …]
-        output = output.unflatten(1, (-1, groups)).transpose(0, 1).flatten(1, 2)
-        return output, weight.unflatten(1, (-1, groups)).transpose(0, 1).flatten(1, 2)
-
-    def _prefix_mask(self, places: Tensor, length: int, groups: int, dtype: torch.dtype) -> Tensor | None:
-        """What a window hides of a prefix from queries ``places`` behind its end."""
-        if self._window is None:
-            return None
-        columns = torch.arange(length, device=places.device)
-        hidden = columns <= (length + places[:, None]) - self._window
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=places.device)
-        return mask.masked_fill_(hidden, -math.inf).repeat_interleave(groups, 0)[None, None]
-
-    def _run(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """``[b, h, queries, d]`` to ``[b, h, length, d]``: output, and log-sum-exp in float32."""
-        if query.device.type == "cpu" and not self._softcap and self._window is None:
-            return _flash(query, keys, values, mask, self._scale)
-        scores = torch.matmul(query.float(), keys.float().transpose(-1, -2)) * self._scale
-        if self._softcap:
-            scores = torch.tanh(scores / self._softcap) * self._softcap
-        if mask is not None:
-            scores = scores + mask
-        weight = torch.logsumexp(scores, dim=-1)
-        # A query that a window shuts off from the whole prefix has weight -inf and takes nothing.
-        shares = torch.where(torch.isneginf(weight)[..., None], 0.0, torch.exp(scores - weight[..., None]))
-        return torch.matmul(shares, values.float()).to(query.dtype), weight
-
-
-def _flash(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float
-) -> tuple[Tensor, Tensor]:
-    """PyTorch's flash attention for CPUs, asked for the log-sum-exp that its wrapper drops."""
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    output, weight = kernel(query, keys, values, attn_mask=mask, scale=scale)
-    return output, weight
-
-
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -264,13 +180,17 @@ def packed_attention(
     sprint_attention: LayerAttention | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function ``transformers`` calls: tensors ``[1, heads, tokens, head_dim]``."""
+    """The attention function ``transformers`` calls: tensors ``[1, heads, tokens, head_dim]``.
+
+    A module that was cut carries a map of its uneven groups (``sprint_eval.pruning.attention``).
+    """
     if sprint_attention is None:
         raise RuntimeError(f"{type(module).__name__} does not pass keyword arguments on to its attention")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    output = sprint_attention(query, key, value, scale, sliding_window, softcap)  # [tokens, heads, head_dim]
-    return output[None], None
+    uneven = None if getattr(module, "kv_even", True) else module.kv_index
+    output = sprint_attention(query, key, value, scale, sliding_window, softcap, uneven)
+    return output[None], None  # [1, tokens, heads, head_dim]
 
 
 def _no_mask(*args: Any, **kwargs: Any) -> None:
