@@ -51,6 +51,7 @@ class Scorer:
         self._settings = settings
         self._texts = sorted(texts, key=lambda text: len(text.tokens))
         self._outcomes = outcomes
+        self._causal: np.ndarray | None = None
         self._most_rows = min(rows, _ROWS)
         self.tokens = 0
         """Tokens put through the model for scores, those with a backward pass three times."""
@@ -81,7 +82,9 @@ class Scorer:
 
     def _raw(self, model: Any, layout: Any, alive: np.ndarray) -> np.ndarray:
         if self._settings.score == "causal":
-            return causal_scores(self._outcomes, layout)[alive]
+            if self._causal is None:  # reads every answer, and is the same whatever was trained
+                self._causal = causal_scores(self._outcomes, layout)
+            return self._causal[alive]
         if self._settings.score == "taylor":
             return self._taylor(model, "heads")[alive]
         norms = weight_norms(model)[alive]

@@ -86,10 +86,13 @@ def combine(norms: Scores, entropies: Scores, alpha: float = 0.5, direction: Dir
 
 
 def causal_scores(outcomes: Any, layout: HeadLayout) -> Scores:
-    """What pruning each head does to answers: the base's accuracy less the pruned model's.
+    """What pruning each head does to answers: the share of them that it changes.
 
-    For a head's column only the questions that are decoded, in it and by the base, count. A head
-    whose loss makes answers better has a negative score and goes first.
+    An answer is changed if the answer extracted from it, or its verdict, is not the base's; in a matrix
+    without texts, if its verdict is not. For a head's column only the questions that are decoded, in it
+    and by the base, count. Changes for the better count as those for the worse: that one head's loss
+    makes a wrong answer right is mostly chance, and by the difference in accuracy those heads would go
+    first that upset most answers (``docs/results/distilled-rg_math/causal``).
 
     Args:
         outcomes: an outcome matrix whose pool has every head on its own.
@@ -97,22 +100,34 @@ def causal_scores(outcomes: Any, layout: HeadLayout) -> Scores:
     Raises:
         DataError: a head has no column, or no decoded question.
     """
-    z, base = np.asarray(outcomes.z), np.asarray(outcomes.base)
-    columns = {
+    single = {
         head_set.heads[0]: column for column, head_set in enumerate(outcomes.pool) if len(head_set) == 1
     }
     heads = list(layout.heads())
-    missing = [head for head in heads if head not in columns]
+    missing = [head for head in heads if head not in single]
     if missing:
         raise DataError(
             f"the outcomes have no column for {len(missing)} of {len(heads)} heads (the first is "
             f"{missing[0]}); sweep the pool '*:*' for a causal score"
         )
-    scores = np.empty(len(heads))
-    for index, head in enumerate(heads):
-        column = z[:, columns[head]]
-        known = (column >= 0) & (base >= 0)
-        if not known.any():
-            raise DataError(f"no question is decoded for {head} and the base; finish the sweep first")
-        scores[index] = base[known].mean() - column[known].mean()
-    return scores
+    columns = [single[head] for head in heads]
+    known = (np.asarray(outcomes.z)[:, columns] >= 0) & (np.asarray(outcomes.base) >= 0)[:, None]
+    counts = known.sum(axis=0)
+    if not counts.all():
+        head = heads[int(np.argmin(counts))]
+        raise DataError(f"no question is decoded for {head} and the base; finish the sweep first")
+    changed = np.asarray(outcomes.z)[:, columns] != np.asarray(outcomes.base)[:, None]
+    if outcomes.has_texts:
+        changed |= _other_answers(outcomes, columns, known)
+    shares: Scores = (changed & known).sum(axis=0) / counts
+    return shares
+
+
+def _other_answers(outcomes: Any, columns: list[int], known: np.ndarray) -> np.ndarray:
+    """Whether a variant's extracted answer is not the base's: bool ``[n, heads]``."""
+    other = np.zeros_like(known)
+    for row in np.flatnonzero(known.any(axis=1)):
+        answer = outcomes.cell(row, -1).extracted
+        for index in np.flatnonzero(known[row]):
+            other[row, index] = outcomes.cell(row, columns[index]).extracted != answer
+    return other

@@ -140,7 +140,8 @@ def test_causal_scores_prune_what_answers_can_spare(tiny_model, accelerator, tex
     z = np.ones((4, 12), dtype=np.int8)
     z[:, [1, 5, 9]] = 0  # heads without which nothing is solved
     manifest = SimpleNamespace(split="train", model_fingerprint="another")
-    outcomes = SimpleNamespace(z=z, base=np.ones(4, dtype=np.int8), pool=pool, manifest=manifest)
+    base = np.ones(4, dtype=np.int8)
+    outcomes = SimpleNamespace(z=z, base=base, pool=pool, manifest=manifest, has_texts=False)
     prune = PruneSettings(ratio=0.75, rounds=1, score="causal")
     run = make_run(tiny_model, accelerator, texts, tmp_path / "run", prune=prune, teach=None, train=False)
     run.outcomes = outcomes

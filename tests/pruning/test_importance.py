@@ -10,6 +10,7 @@ import pytest
 from sprint_eval.architectures import attention_layout
 from sprint_eval.errors import ArgumentError, DataError, UnsupportedModelError
 from sprint_eval.heads import HeadLayout, HeadPool
+from sprint_eval.outcomes import Outcomes
 from sprint_eval.pruning.importance import causal_scores, combine, normalize, weight_norms
 
 
@@ -52,14 +53,28 @@ def test_combine_refuses_what_makes_no_sense():
     assert normalize(ones).tolist() == [0, 0, 0]
 
 
-def test_causal_score_is_what_pruning_costs():
+def test_causal_score_is_the_share_of_answers_that_change():
     layout = HeadLayout.uniform(1, 3)
     pool = HeadPool.parse("L0H2/L0H0/L0H1/L0H0+L0H1", layout)
     z = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [-1, 1, 1, 1], [1, 0, 0, 0]], dtype=np.int8)
     base = np.array([1, 0, 1, -1], dtype=np.int8)
-    scores = causal_scores(SimpleNamespace(z=z, base=base, pool=pool), layout)
-    # H0 answers questions 0 and 2, H1 only 2, H2 both of the two that are decoded by both.
-    assert scores == pytest.approx([2 / 3 - 2 / 3, 2 / 3 - 1 / 3, 1 / 2 - 1])
+    outcomes = Outcomes.from_arrays(z, ["a", "b", "c", "d"], pool, base=base)
+    # H0 changes none of three verdicts, H1 that of question 0, H2 one of two, for the better.
+    assert causal_scores(outcomes, layout) == pytest.approx([0, 1 / 3, 1 / 2])
+
+
+def test_causal_score_reads_answers_where_there_are_any():
+    layout = HeadLayout.uniform(1, 3)
+    z, base = np.zeros((2, 3), dtype=np.int8), np.zeros(2, dtype=np.int8)
+    answers = {-1: "7", 0: "7", 1: "8", 2: None}  # all of them wrong; H2's second question is not decoded
+    z[1, 2] = -1
+
+    def cell(row: int, column: int) -> SimpleNamespace:
+        assert column < 0 or z[row, column] >= 0, "a cell that is not there is not asked for"
+        return SimpleNamespace(extracted=answers[column] if row == 0 else "7")
+
+    outcomes = SimpleNamespace(z=z, base=base, pool=HeadPool.single_heads(layout), has_texts=True, cell=cell)
+    assert causal_scores(outcomes, layout).tolist() == [0.0, 0.5, 1.0]
 
 
 def test_causal_score_refuses_gaps(tiny_model):
@@ -67,7 +82,7 @@ def test_causal_score_refuses_gaps(tiny_model):
     pool = HeadPool.parse("0:*", layout)
     z, base = np.ones((2, 4), dtype=np.int8), np.ones(2, dtype=np.int8)
     with pytest.raises(DataError, match=r"no column for 8 of 12 heads \(the first is L1H0\)"):
-        causal_scores(SimpleNamespace(z=z, base=base, pool=pool), layout)
+        causal_scores(Outcomes.from_arrays(z, ["a", "b"], pool, base=base), layout)
     one = HeadLayout.uniform(1, 4)
     with pytest.raises(DataError, match="no question is decoded for L0H0"):
-        causal_scores(SimpleNamespace(z=-z, base=base, pool=pool), one)
+        causal_scores(Outcomes.from_arrays(-z, ["a", "b"], pool, base=base), one)
