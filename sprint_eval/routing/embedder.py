@@ -49,7 +49,7 @@ class SentenceEmbedder:
         cache: folder for stored embeddings; ``None`` for the user's cache folder
             (``$SPRINT_EVAL_CACHE`` or ``~/.cache/sprint-eval``).
         device: where the model runs; the processor is fast enough for questions.
-        batch_size: texts a forward pass.
+        batch_size: texts a forward pass, of like length: many would be padded to the longest of them.
         dtype: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor multiplies in it, which
             takes about a third of the time. A router says which it was trained with, and routes with that.
 
@@ -62,7 +62,7 @@ class SentenceEmbedder:
         name: str = DEFAULT_EMBEDDER,
         cache: Path | None = None,
         device: str = "cpu",
-        batch_size: int = 64,
+        batch_size: int = 16,
         dtype: str = AUTO,
     ) -> None:
         if dtype not in DTYPES:
