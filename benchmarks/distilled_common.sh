@@ -3,10 +3,9 @@
 SETTING=${1:?asdiv or rg_math}
 RUNS=${2:-runs}/distilled-$SETTING
 OUT=docs/results/distilled-$SETTING
-# Scores and learning rates are those of the least perplexity on held-out training questions: the README of the results.
-read -r -a SCORE <<<"${SCORE:---score taylor}"
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
 MODEL=smollm2-135m-instruct
+# Learning rates are those of the least perplexity on held-out training questions: the README of the results.
 TASK=${SETTING}_pass_at_n_fewshot
 if [ "$SETTING" = asdiv ]; then
     META="{\"data_dir\": \"${DATA:?folder with asdiv_a_fold0.jsonl …}\", \"n\": 1}"

@@ -9,6 +9,8 @@
 set -eu
 . "$(dirname "$0")/distilled_common.sh"
 SEEDS=${SEEDS:-0 1 2} PARTS=${PARTS:-headline control ffn ablations}
+# The score, too, is that of the least perplexity on held-out training questions.
+read -r -a SCORE <<<"${SCORE:---score taylor}"
 STAGES=0.1/0.2/0.25/0.3/0.4
 PLACES=("10 %:round-1" "20 %:round-2" "25 %:round-3" "30 %:round-4" "40 %:student")
 ABLATIONS=() EXTRA=()
