@@ -46,14 +46,14 @@ class SimulatedEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def simulated_outcomes(questions: int, heads: int, seed: int = 0) -> Outcomes:
+def simulated_outcomes(questions: int, heads: int, seed: int = 0, per_layer: int = 16) -> Outcomes:
     """Each head solves 30 % of everything, and 60 % of one topic; the base 35 %."""
     generator = np.random.default_rng(seed)
     chance = np.full((questions, heads), 0.3)
     own = np.arange(questions)[:, None] % TOPICS == np.arange(heads)[None] % TOPICS
     chance[own] = 0.6
     z = (generator.random((questions, heads)) < chance).astype(np.int8)
-    pool = HeadPool(tuple(HeadSet.of(Head(j // 16, j % 16)) for j in range(heads)))
+    pool = HeadPool(tuple(HeadSet.of(Head(*divmod(j, per_layer))) for j in range(heads)))
     base = (generator.random(questions) < 0.35).astype(np.int8)
     return Outcomes.from_arrays(z, [f"question {i}" for i in range(questions)], pool, base=base)
 
