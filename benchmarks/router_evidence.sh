@@ -3,6 +3,7 @@
 # Usage: DATA=folder-of-the-data benchmarks/router_evidence.sh [WORK] [SETTING…]   (all settings unless named)
 #   PROCESSES=2   that share each step, on OMP_NUM_THREADS=1 each
 #   ONLY=seconds  trains and times the routers, and decodes no test
+#   DTYPE=float32 instead of the protocol's bfloat16, for processors without bfloat16 arithmetic (20 times slower there)
 set -euo pipefail
 data=$(realpath "${DATA:?the folder with asdiv_a_fold0.jsonl … and gsm8k_train.jsonl …}")
 work=${1:-runs/router}
@@ -13,6 +14,7 @@ results=$here/../docs/results/router-smollm2
 pool='5/10/15/20/25:*'
 base=smollm2-135m-instruct
 tuned=$work/tuned/teacher
+dtype=${DTYPE:-bfloat16}
 cores=$(env -u OMP_NUM_THREADS nproc) # which heeds that variable
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 several=("$bin/torchrun" --nproc_per_node "${PROCESSES:-2}" -m)
@@ -21,7 +23,7 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
   local name=$1 model=$2 task=$3 train=$4 test=$5 shots=()
   [ -z "${8:-}" ] || shots=(--num-fewshot "$8")
   "${several[@]}" sprint_eval sweep --model "$model" --task "$task" --metadata "$6" --pool "$pool" "${shots[@]}" \
-    ${train:+--limit "$train"} --dtype bfloat16 --cells-at-once 2048 --out "$work/$name/outcomes"
+    ${train:+--limit "$train"} --dtype "$dtype" --cells-at-once 2048 --out "$work/$name/outcomes"
   for seed in 0 1 2; do
     [ -f "$work/$name/router-$seed/router.json" ] ||
       "$bin/sprint-eval" train-router "$work/$name/outcomes" --seed $seed --embedder-dtype float32 \
@@ -39,10 +41,10 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
   local common=(--model "$model" --tasks "$task" --n 8 --outcomes "$work/$name/outcomes" --metadata "$7")
   local whole=("${common[@]}" --out "$work/$name/compare" --router "$work/$name"/router-{0,1,2}
     ${test:+--limit "$test"} --processes "${PROCESSES:-2}")
-  "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16 --methods oracle greedy best "${shots[@]}"
-  "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16,score=base_logprob --seeds 0 1 2 \
+  "$bin/sprint-eval" compare "${whole[@]}" --model_args "dtype=$dtype" --methods oracle greedy best "${shots[@]}"
+  "$bin/sprint-eval" compare "${whole[@]}" --model_args "dtype=$dtype,score=base_logprob" --seeds 0 1 2 \
     --methods random cover nearest coverage "${shots[@]}"
-  "$bin/sprint-eval" compare "${whole[@]}" --model_args dtype=bfloat16,score=base_logprob \
+  "$bin/sprint-eval" compare "${whole[@]}" --model_args "dtype=$dtype,score=base_logprob" \
     --methods sample:0.1 sample:0.6 sample:0.9 "${shots[@]}"
   "$bin/python" "$here/router_signal.py" "$work/$name/outcomes" --test "$work/$name/compare/oracle/$task" \
     --out "$results/signal-$name.json"
@@ -58,7 +60,7 @@ route="train_file=$work/halves/route.jsonl,test_file=$fold3"
 tune() { # the teacher alone is wanted: nothing to speak of is pruned
   [ -f "$tuned/config.json" ] ||
     OMP_NUM_THREADS=$cores "$bin/sprint-eval" distill --model $base --task $asdiv --num-fewshot 0 --metadata "$tuning" \
-      --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision bf16 --out "$work/tuned"
+      --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision $([ "$dtype" = bfloat16 ] && echo bf16 || echo no) --out "$work/tuned"
 }
 
 tables=()
