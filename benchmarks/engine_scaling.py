@@ -37,16 +37,19 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--split", default="train", choices=["test", "train"])
     parser.add_argument("--data-dir", default=str(DATA))
+    parser.add_argument("--out", type=Path, help="default: a file of the device's and the shape's own")
     args = parser.parse_args()
+    shape = args.model.partition("shape:")[2]
+    args.out = args.out or result_file("_".join(filter(None, ["engine_scaling", shape])), args.device)
     lm = load_lm(args.model, args.device, args.dtype)
     most = max([args.fixed_questions, *args.questions])
     workload = load_workload(lm, args.data_dir, args.split, most, "*:*")
-    rows = [row(workload, args.fixed_questions, heads) for heads in args.heads]
-    rows += [row(workload, questions, args.fixed_heads) for questions in args.questions]
-    write_json(
-        result_file("engine_scaling", args.device),
-        {"machine": describe_machine(args.device), "arguments": shown(args), "rows": rows},
-    )
+    sizes = [(args.fixed_questions, heads) for heads in args.heads]
+    sizes += [(questions, args.fixed_heads) for questions in args.questions]
+    report = {"machine": describe_machine(args.device), "arguments": shown(args), "rows": []}
+    for questions, heads in sizes:
+        report["rows"].append(row(workload, questions, heads))
+        write_json(args.out, report)
 
 
 def row(workload: Workload, questions: int, heads: int) -> dict[str, Any]:

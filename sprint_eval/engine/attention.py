@@ -2,7 +2,8 @@
 
 Registered with ``transformers`` as an attention function, with a mask function of its own beside it
 (without one a model would be given no mask, silently). The two parts are computed apart and merged
-by their log-sum-exp, so that a prefix is read once for all tokens behind it.
+by their log-sum-exp, so that a prefix is read once for all tokens behind it. A GPU takes sequences of
+any lengths in one call, where its kernel can (``varlen.py``); elsewhere they stand in padded buckets.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from sprint_eval.engine import varlen
+from sprint_eval.engine.buckets import Buckets
 from sprint_eval.engine.cache import Cache, PrefixCells
 from sprint_eval.engine.cells import Span
 from sprint_eval.engine.kernel import Kernel
@@ -65,10 +68,10 @@ class LayerAttention:
         parts: list[Tensor] = []
         if rows:
             store = self._cache.stores[stage.segment].write(self.layer, stage.slots, key[:rows], value[:rows])
-        for span, cells in stage.prefixes:
-            parts.append(self._prefix(kernel, stage, span, cells, query, key, value))
+        if stage.prefixes:
+            parts.append(self._prefixes(kernel, stage, query, key, value))
         if rows:
-            own, own_weight = self._own(kernel, stage, query, store)
+            own, own_weight = self._own(kernel, stage, query[:rows], store)
             parts.insert(0, self._with_prefix(kernel, stage, query[:rows], own, own_weight))
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if uneven is not None:
@@ -76,20 +79,24 @@ class LayerAttention:
         self._prune(stage, output)
         return output
 
-    def _prefix(
-        self,
-        kernel: Kernel,
-        stage: Stage,
-        span: Span,
-        cells: PrefixCells,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-    ) -> Tensor:
-        """Causal attention of a prefix to itself; its keys and values are kept, head by head."""
-        keys = key[span.start : span.end].transpose(0, 1).contiguous()  # [kv_heads, length, head_dim]
-        values = value[span.start : span.end].transpose(0, 1).contiguous()
-        cells.keys_values[self.layer] = (keys, values)
+    def _prefixes(self, kernel: Kernel, stage: Stage, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Causal attention of prefixes, each to itself; keys and values are kept, head by head."""
+        for span, cells in stage.prefixes:
+            keys = key[span.start : span.end].transpose(0, 1).contiguous()  # [kv_heads, length, head_dim]
+            values = value[span.start : span.end].transpose(0, 1).contiguous()
+            cells.keys_values[self.layer] = (keys, values)
+        if kernel.takes_lengths(query):
+            rows = stage.rows
+            lengths = stage.memo.get("prefixes")
+            if lengths is None:
+                spans = [span.end - span.start for span, _ in stage.prefixes]
+                lengths = stage.memo["prefixes"] = varlen.Lengths.of(spans, spans, query.device)
+            return varlen.causal(query[rows:], key[rows:], value[rows:], lengths, kernel.scale)[0]
+        return torch.cat([self._prefix(kernel, stage, span, cells, query) for span, cells in stage.prefixes])
+
+    def _prefix(self, kernel: Kernel, stage: Stage, span: Span, cells: PrefixCells, query: Tensor) -> Tensor:
+        """Causal attention of a prefix to itself."""
+        keys, values = cells.keys_values[self.layer]
         places = torch.arange(span.end - span.start, device=query.device)[None]
         part = query[None, span.start : span.end]
         output, _ = kernel.attend(part, keys[None], values[None], places, places.shape[1], stage, span)
@@ -97,9 +104,14 @@ class LayerAttention:
 
     def _own(self, kernel: Kernel, stage: Stage, query: Tensor, store: Tensor) -> tuple[Tensor, Tensor]:
         """Attention to the requests' own tokens: output and log-sum-exp, ``[rows, heads, …]``."""
+        if kernel.takes_lengths(query):
+            pasts = varlen.OwnPasts.of(stage)
+            keys, values = store.index_select(0, pasts.context).unbind(1)
+            return varlen.causal(query, keys, values, pasts.lengths, kernel.scale)
         outputs: list[Tensor] = []
         weights: list[Tensor] = []
-        for bucket in stage.buckets:
+        buckets = Buckets.of(stage)
+        for bucket in buckets.members:
             runs, width, length = bucket.lengths
             part = query.index_select(0, bucket.queries).unflatten(0, (runs, width))
             past = store.index_select(0, bucket.context).unflatten(0, (runs, length))
@@ -108,7 +120,7 @@ class LayerAttention:
             outputs.append(output.flatten(0, 1))
             weights.append(weight.flatten(0, 1))
         output, weight = torch.cat(outputs), torch.cat(weights)
-        return output.index_select(0, stage.unpad), weight.index_select(0, stage.unpad)
+        return output.index_select(0, buckets.unpad), weight.index_select(0, buckets.unpad)
 
     def _with_prefix(
         self, kernel: Kernel, stage: Stage, query: Tensor, own: Tensor, own_weight: Tensor
@@ -137,11 +149,15 @@ class LayerAttention:
     ) -> Tensor:
         """Merged attention of neighbouring spans: ``[tokens, heads, head_dim]``."""
         first, last = spans[0].start, spans[-1].end
-        places = _positions(stage)[first:last]
-        lengths = [
-            (span.end - span.start, span.prefix.cells[span.key].keys_values[self.layer]) for span in spans
-        ]
-        seen, seen_weight = kernel.attend_all(query[first:last], lengths, places)
+        prefixes = [span.prefix.cells[span.key].keys_values[self.layer] for span in spans]
+        if kernel.takes_lengths(query):
+            lengths = _span_lengths(stage, spans, query.shape[1] // prefixes[0][0].shape[0])
+            keys, values = (torch.cat(parts, 1).transpose(0, 1) for parts in zip(*prefixes, strict=True))
+            seen, seen_weight = varlen.whole(query[first:last], keys, values, lengths, kernel.scale)
+        else:
+            widths = [span.end - span.start for span in spans]
+            parts = list(zip(widths, prefixes, strict=True))
+            seen, seen_weight = kernel.attend_all(query[first:last], parts, _positions(stage)[first:last])
         share = torch.sigmoid(seen_weight - own_weight[first:last]).unsqueeze(-1)
         return torch.lerp(own[first:last], seen, share.to(own.dtype))
 
@@ -156,16 +172,28 @@ class LayerAttention:
 def _longest(stage: Stage) -> int:
     """Tokens that a query of the stage may look back on, its own prefix included."""
     prefixes = [len(span.prefix) for span in (*stage.spans, *(span for span, _ in stage.prefixes))]
-    return max(prefixes, default=0) + max((bucket.lengths[2] for bucket in stage.buckets), default=0)
+    return max(prefixes, default=0) + max((len(run.past) for run in stage.runs), default=0)
 
 
 def _positions(stage: Stage) -> Tensor:
     """Distance of each of a stage's queries behind its prefix's end: ``[rows]``."""
     places = stage.memo.get("places")
     if places is None:
-        flat = torch.cat([bucket.query_positions.flatten() for bucket in stage.buckets])
-        places = stage.memo["places"] = flat.index_select(0, stage.unpad)
+        buckets = Buckets.of(stage)
+        flat = torch.cat([bucket.query_positions.flatten() for bucket in buckets.members])
+        places = stage.memo["places"] = flat.index_select(0, buckets.unpad)
     return places
+
+
+def _span_lengths(stage: Stage, spans: list[Span], groups: int) -> varlen.Lengths:
+    """Boundaries of spans, ``groups`` queries a token, and of their prefixes."""
+    name = ("spans", spans[0].start, groups)
+    lengths: varlen.Lengths | None = stage.memo.get(name)
+    if lengths is None:
+        widths = [(span.end - span.start) * groups for span in spans]
+        device = stage.tokens.device
+        lengths = stage.memo[name] = varlen.Lengths.of(widths, [len(s.prefix) for s in spans], device)
+    return lengths
 
 
 def packed_attention(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sprint_eval.engine import varlen
+from sprint_eval.engine.buckets import Bucket
 from sprint_eval.engine.cells import Span
-from sprint_eval.engine.plan import Bucket, Stage
+from sprint_eval.engine.plan import Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +20,13 @@ class Kernel:
     """Softmax attention that also gives its log-sum-exp, with grouped queries, windows and soft caps."""
 
     def __init__(self, scale: float, window: int | None, softcap: float | None) -> None:
-        self._scale = scale
+        self.scale = scale
         self._window = window
         self._softcap = softcap
+
+    def takes_lengths(self, query: Tensor) -> bool:
+        """Whether sequences of any lengths can stand one behind the other (``varlen.py``)."""
+        return self._window is None and not self._softcap and varlen.fits(query)
 
     def attend(
         self,
@@ -90,8 +96,8 @@ class Kernel:
     def _run(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """``[b, h, queries, d]`` to ``[b, h, length, d]``: output, and log-sum-exp in float32."""
         if query.device.type == "cpu" and not self._softcap and self._window is None:
-            return _flash(query, keys, values, mask, self._scale)
-        scores = torch.matmul(query.float(), keys.float().transpose(-1, -2)) * self._scale
+            return _flash(query, keys, values, mask, self.scale)
+        scores = torch.matmul(query.float(), keys.float().transpose(-1, -2)) * self.scale
         if self._softcap:
             scores = torch.tanh(scores / self._softcap) * self._softcap
         if mask is not None:

@@ -1,15 +1,14 @@
 """What one forward computes: which cells, from which hidden states, attending to which slots.
 
 Tokens of all requests are packed into one row without padding. Each segment of layers has its own
-*stage*, a subset of the step's tokens: those whose cells are not there yet. Only attention over a
-request's own tokens works in padded buckets, since requests differ in length there.
+*stage*, a subset of the step's tokens: those whose cells are not there yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,26 +20,6 @@ from sprint_eval.engine.sequence import Sequence
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_SMALL = 4096  # query-key pairs that are not worth a bucket of their own
-_PADDING = 1.4  # padded over true size of a bucket
-
-
-@dataclass
-class Bucket:
-    """Runs of tokens whose attention to their own past is computed together, padded.
-
-    Attributes:
-        queries: ``[runs * width]``, tokens of the stage.
-        context: ``[runs * length]``, slots.
-        query_positions: ``[runs, width]``, place of each query in its own past.
-        lengths: runs, width and length.
-    """
-
-    queries: Tensor
-    context: Tensor
-    query_positions: Tensor
-    lengths: tuple[int, int, int]
 
 
 @dataclass
@@ -57,9 +36,9 @@ class Stage:
         slots: ``[rows]``, where the requests' tokens are stored.
         spans: requests' tokens by prefix and key.
         prefixes: prefixes computed in this stage, with the cells to fill.
-        buckets: attention to requests' own tokens; their concatenated outputs, in the order
-            ``unpad``, are the stage's tokens.
+        runs: requests' tokens by request, in the order of the rows, with their past.
         empty: no token runs here; token 0 stands in, and its result is dropped.
+        memo: what attention derives from the stage once for all of its layers.
     """
 
     segment: int
@@ -72,10 +51,9 @@ class Stage:
     slots: Tensor
     spans: list[Span]
     prefixes: list[tuple[Span, PrefixCells]]
-    buckets: list[Bucket]
-    unpad: Tensor
+    runs: list[Run]
     empty: bool
-    memo: dict[object, Tensor] = field(default_factory=dict)
+    memo: dict[object, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -137,10 +115,9 @@ class Planner:
         return list(missing.values())
 
     def _index(self, values: SequenceOf[int] | np.ndarray) -> Tensor:
-        return torch.from_numpy(np.asarray(values, dtype=np.int64)).to(self._device, non_blocking=True)
+        return index(values, self._device)
 
     def _stage(self, draft: StageDraft) -> Stage:
-        buckets, unpad = self._buckets(draft.runs)
         previous, store = np.array(draft.previous).reshape(-1, 2), np.array(draft.store).reshape(-1, 2)
         return Stage(
             draft.segment,
@@ -153,52 +130,11 @@ class Planner:
             self._index(draft.slots),
             draft.spans,
             draft.prefixes,
-            buckets,
-            self._index(unpad),
+            draft.runs,
             not draft.tokens,
         )
 
-    def _buckets(self, runs: list[Run]) -> tuple[list[Bucket], np.ndarray]:
-        buckets: list[Bucket] = []
-        unpad = np.zeros(sum(run.width for run in runs), dtype=np.int64)
-        offset = 0
-        for members in _similar(runs):
-            width, length = max(run.width for run in members), max(len(run.past) for run in members)
-            queries = np.zeros((len(members), width), dtype=np.int64)
-            context = np.zeros((len(members), length), dtype=np.int64)
-            places = np.zeros((len(members), width), dtype=np.int64)
-            for row, run in enumerate(members):
-                span = np.arange(run.width)
-                queries[row, : run.width] = run.start + span
-                context[row, : len(run.past)] = run.past
-                places[row, : run.width] = len(run.past) - run.width + span
-                unpad[run.start : run.start + run.width] = offset + row * width + span
-            offset += queries.size
-            buckets.append(
-                Bucket(
-                    self._index(queries.ravel()),
-                    self._index(context.ravel()),
-                    self._index(places),
-                    (len(members), width, length),
-                )
-            )
-        return buckets, unpad
 
-
-def _similar(runs: list[Run]) -> list[list[Run]]:
-    """Runs of similar width and length together, so that padding stays small."""
-    groups: list[list[Run]] = []
-    true = 0
-    for run in sorted(runs, key=lambda run: (run.width, len(run.past)), reverse=True):
-        size = run.width * len(run.past)
-        if groups:
-            first = groups[-1][0]
-            longest = max(len(groups[-1][0].past), len(run.past))
-            padded = (len(groups[-1]) + 1) * first.width * longest
-            if padded <= max(_PADDING * (true + size), _SMALL):
-                groups[-1].append(run)
-                true += size
-                continue
-        groups.append([run])
-        true = size
-    return groups
+def index(values: SequenceOf[int] | np.ndarray, device: torch.device) -> Tensor:
+    """Numbers as a tensor to index with, of their shape."""
+    return torch.from_numpy(np.asarray(values, dtype=np.int64)).to(device, non_blocking=True)

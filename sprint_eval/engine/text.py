@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sprint_eval.engine.settings import DecodingSettings
 
 # Tokens looked at beyond a stop string's own: the model may spell it with other, shorter tokens.
 _LOOKBACK = 2
+_REMEMBERED = 2**16  # endings of answers; siblings have most of theirs in common
 
 
 class StopChecker:
@@ -20,6 +22,8 @@ class StopChecker:
         self._windows = [
             (text, len(tokenizer.encode(text, add_special_tokens=False)) + _LOOKBACK) for text in stop
         ]
+        self._widest = max((window for _, window in self._windows), default=0)
+        self._stopped = lru_cache(_REMEMBERED)(self._completes_stop)
 
     def ended(self, tokens: Sequence[int]) -> bool:
         """Whether the last of the generated ``tokens`` is an end token or completes a stop string."""
@@ -27,7 +31,10 @@ class StopChecker:
             return False
         if tokens[-1] in self._ends:
             return True
-        return any(text in self._tokenizer.decode(tokens[-window:]) for text, window in self._windows)
+        return bool(self._windows) and self._stopped(tuple(tokens[-self._widest :]))
+
+    def _completes_stop(self, tail: tuple[int, ...]) -> bool:
+        return any(text in self._tokenizer.decode(list(tail[-window:])) for text, window in self._windows)
 
     def first_end(self, tokens: Sequence[int], start: int = 0) -> int | None:
         """Number of tokens up to and with the first end at or after position ``start``, if any."""

@@ -1,0 +1,105 @@
+"""Attention over sequences of many lengths in one call: the path of GPUs, with and without one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from test_attention import HEADS, UNEVEN
+from test_engine import make_engine, make_requests, one_by_one, tokens
+
+from sprint_eval.engine import varlen
+from sprint_eval.pruning.surgery import cut
+
+ALIGNED = 32  # the kernel's log-sum-exp is padded to a multiple of it
+TYPES = ["llama", "qwen2", "qwen3", "phi", "gpt2"]
+
+
+def reference(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    lengths: varlen.Lengths,
+    mask: int,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the kernel computes, sequence by sequence."""
+    assert query.shape[1] == keys.shape[1] == values.shape[1]
+    widths, pasts = lengths.queries.diff(), lengths.keys.diff()
+    assert (int(widths.max()), int(pasts.max())) == lengths.longest
+    padded = -(-lengths.longest[0] // ALIGNED) * ALIGNED
+    weights = torch.full((len(widths), query.shape[1], padded), torch.nan)
+    outputs = []
+    parts = (query.split(widths.tolist()), keys.split(pasts.tolist()), values.split(pasts.tolist()))
+    for number, (q, k, v) in enumerate(zip(*parts, strict=True)):
+        scores = torch.einsum("qhd,khd->hqk", q, k) * scale
+        if mask == varlen._FROM_BOTTOM_RIGHT:
+            ahead = torch.ones(len(q), len(k)).triu(len(k) - len(q) + 1).bool()
+            scores = scores.masked_fill(ahead, -torch.inf)
+        weights[number, :, : len(q)] = scores.logsumexp(-1)
+        outputs.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), v))
+    return torch.cat(outputs), weights
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the CPU go the GPU's way, by the reference; the masks of its calls."""
+    masks: list[int] = []
+
+    def run(*args: Any) -> Any:
+        masks.append(args[4])
+        return reference(*args)
+
+    monkeypatch.setattr(varlen, "fits", lambda query: True)
+    monkeypatch.setattr(varlen, "_run", run)
+    return masks
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("prefix", [0, 10])
+def test_many_lengths_in_one_call(
+    model_type: str, prefix: int, tiny_model: Callable[..., Any], calls: list[int]
+) -> None:
+    model, requests = tiny_model(model_type, seed=2), make_requests(questions=3, prefix=prefix)
+    engine = make_engine(model)
+    assert tokens(engine.generate(requests)) == [one_by_one(model, request) for request in requests]
+    assert engine.why_plain() is None
+    assert engine.counters.accepted_tokens > 0
+    assert set(calls) == {varlen._FROM_BOTTOM_RIGHT, varlen._EVERYTHING}  # the probe has a prefix
+
+
+def test_uneven_groups_of_many_lengths(tiny_model: Callable[..., Any], calls: list[int]) -> None:
+    model, requests = tiny_model("llama", seed=2), make_requests(heads=HEADS)
+    cut(model, UNEVEN)
+    engine = make_engine(model)
+    assert tokens(engine.generate(requests)) == [one_by_one(model, request) for request in requests]
+    assert engine.why_plain() is None
+    assert calls
+
+
+@pytest.mark.parametrize("model_type", ["gemma2", "mistral"])
+def test_windows_and_soft_caps_stay_in_buckets(
+    model_type: str, tiny_model: Callable[..., Any], calls: list[int]
+) -> None:
+    model, requests = tiny_model(model_type, sliding_window=6), make_requests()
+    engine = make_engine(model)
+    assert tokens(engine.generate(requests)) == [one_by_one(model, request) for request in requests]
+    assert engine.why_plain() is None
+    assert not calls or model_type == "mistral"  # whose texts may be shorter than the window
+
+
+def test_a_processor_keeps_its_own_kernel() -> None:
+    assert not varlen.fits(torch.zeros(3, 4, 8))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("model_type", [*TYPES, "gemma2", "mistral"])
+def test_a_gpu_gives_the_same_texts(model_type: str, tiny_model: Callable[..., Any]) -> None:
+    model, requests = tiny_model(model_type, seed=2), make_requests(questions=3)
+    engine = make_engine(copy.deepcopy(model).to("cuda"))
+    assert tokens(engine.generate(requests)) == [one_by_one(model, request) for request in requests]
+    assert engine.why_plain() is None
+    assert engine.counters.accepted_tokens > 0
