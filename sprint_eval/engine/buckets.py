@@ -71,8 +71,14 @@ class Buckets:
                 places[row, : run.width] = len(run.past) - run.width + span
                 unpad[run.start : run.start + run.width] = offset + row * width + span
             offset += queries.size
-            tensors = [index(values, device) for values in (queries.ravel(), context.ravel(), places)]
-            buckets.append(Bucket(*tensors, (len(members), width, length)))
+            buckets.append(
+                Bucket(
+                    index(queries.ravel(), device),
+                    index(context.ravel(), device),
+                    index(places, device),
+                    (len(members), width, length),
+                )
+            )
         return cls(buckets, index(unpad, device))
 
 
