@@ -15,6 +15,7 @@ pool='5/10/15/20/25:*'
 base=smollm2-135m-instruct
 tuned=$work/tuned/teacher
 dtype=${DTYPE:-bfloat16}
+mixed=$([ "$dtype" = bfloat16 ] && echo bf16 || echo no)
 cores=$(env -u OMP_NUM_THREADS nproc) # which heeds that variable
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 several=("$bin/torchrun" --nproc_per_node "${PROCESSES:-2}" -m)
@@ -60,7 +61,7 @@ route="train_file=$work/halves/route.jsonl,test_file=$fold3"
 tune() { # the teacher alone is wanted: nothing to speak of is pruned
   [ -f "$tuned/config.json" ] ||
     OMP_NUM_THREADS=$cores "$bin/sprint-eval" distill --model $base --task $asdiv --num-fewshot 0 --metadata "$tuning" \
-      --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision $([ "$dtype" = bfloat16 ] && echo bf16 || echo no) --out "$work/tuned"
+      --ratio 0.004 --rounds 1 --no-training --no-speed --mixed-precision "$mixed" --out "$work/tuned"
 }
 
 tables=()
