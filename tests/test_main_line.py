@@ -62,6 +62,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, smollm2: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # so do these, after a sweep and a training
 def test_every_model_runs_and_the_leaderboard_compares_them(line: Path, smollm2: str) -> None:
     common = ("--metadata", "n=3", "--limit", "6")
     args = f"pretrained={smollm2},dtype=float32"
