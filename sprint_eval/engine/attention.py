@@ -217,8 +217,19 @@ def packed_attention(
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     uneven = None if getattr(module, "kv_even", True) else module.kv_index
-    output = sprint_attention(query, key, value, scale, sliding_window, softcap, uneven)
+    window = _window(module, sliding_window)
+    output = sprint_attention(query, key, value, scale, window, softcap, uneven)
     return output[None], None  # [1, tokens, heads, head_dim]
+
+
+def _window(module: nn.Module, told: int | None) -> int | None:
+    """The layer's sliding window, also where a model says it by its mask alone, which is not asked for here."""
+    window = told if told is not None else getattr(module, "sliding_window", None)
+    kinds = getattr(getattr(module, "config", None), "layer_types", None)
+    kind = kinds[module.layer_idx] if kinds else "full_attention"
+    if kind == "full_attention" or (kind == "sliding_attention" and window is not None):
+        return window
+    raise RuntimeError(f"{type(module).__name__} masks by {kind}, and its attention is told of no window")
 
 
 def _no_mask(*args: Any, **kwargs: Any) -> None:

@@ -85,17 +85,16 @@ class Buckets:
 def _similar(runs: list[Run]) -> list[list[Run]]:
     """Runs of similar width and length together, so that padding stays small."""
     groups: list[list[Run]] = []
-    true = 0
+    true = longest = 0
     for run in sorted(runs, key=lambda run: (run.width, len(run.past)), reverse=True):
         size = run.width * len(run.past)
         if groups:
             first = groups[-1][0]
-            longest = max(len(groups[-1][0].past), len(run.past))
-            padded = (len(groups[-1]) + 1) * first.width * longest
+            padded = (len(groups[-1]) + 1) * first.width * max(longest, len(run.past))
             if padded <= max(_PADDING * (true + size), _SMALL):
                 groups[-1].append(run)
-                true += size
+                true, longest = true + size, max(longest, len(run.past))
                 continue
         groups.append([run])
-        true = size
+        true, longest = size, len(run.past)
     return groups

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sprint_eval.engine.prefixes import SHORTEST, agreed
 from sprint_eval.engine.segments import Key, Segments
 
 if TYPE_CHECKING:
@@ -80,13 +81,13 @@ class Prefix:
     Attributes:
         tokens: the prefix; may be empty.
         cells: what has been computed.
-        prompts: how many prompts begin with it; the cells of a single one go with its requests.
+        kept: it outlives the requests of one prompt; else its cells go with them.
     """
 
-    def __init__(self, tokens: tuple[int, ...]) -> None:
+    def __init__(self, tokens: tuple[int, ...], kept: bool = False) -> None:
         self.tokens = tokens
         self.cells: dict[Key, PrefixCells] = {}
-        self.prompts = 1
+        self.kept = kept
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -95,31 +96,36 @@ class Prefix:
 class Kept:
     """What outlives a call: segments, and prefixes computed for some head sets.
 
-    A store is often filled by many calls with the same worked examples and pool.
+    A store is often filled by many calls with the same worked examples and pool, of a single prompt
+    each where the pool is large.
     """
 
     def __init__(self, head_sets: frozenset[HeadSet], num_layers: int) -> None:
         self.head_sets = head_sets
         self.segments = Segments(head_sets, num_layers)
-        self._prefixes: dict[tuple[int, ...], Prefix] = {}
+        self._prefixes: list[Prefix] = []
+        self._last: tuple[int, ...] = ()  # a prompt of the call before
 
     def prefixes(self, lengths: Mapping[tuple[int, ...], int]) -> dict[tuple[int, ...], Prefix]:
         """The prefix of each prompt, given how many tokens it shares: a kept one if nearly as long.
 
-        A prompt that shares nothing with the others of this call takes any kept prefix that it has.
+        A prompt that shares nothing with the others of this call shares what it has in common with the
+        call before, if that is most of it, or else any kept prefix that it begins with.
         """
-        old, self._prefixes = list(self._prefixes.values()), {}
-        found: dict[tuple[int, ...], Prefix] = {}
         sharers = Counter(prompt[:length] for prompt, length in lengths.items())
+        found: dict[tuple[int, ...], Prefix] = {}
+        made: dict[tuple[int, ...], Prefix] = {}
         for prompt, length in lengths.items():
             alone = sharers[prompt[:length]] == 1
-            near = (prefix for prefix in old if _near(prefix, prompt, length, alone))
-            prefix = next(near, None) or self._prefixes.get(prompt[:length]) or Prefix(prompt[:length])
-            self._prefixes[prefix.tokens] = found[prompt] = prefix
-            prefix.prompts = 0
-        for prefix in found.values():
-            prefix.prompts += 1
-        self._prefixes = {tokens: p for tokens, p in self._prefixes.items() if p.prompts > 1}
+            common = min(agreed(self._last, prompt), len(prompt) - 1) if alone else 0
+            if common >= max(SHORTEST, len(prompt) // 2):
+                alone, length = False, common
+            near = (prefix for prefix in self._prefixes if _near(prefix, prompt, length, alone))
+            known = max(near, key=len, default=None)
+            tokens = prompt[:length]
+            found[prompt] = known or made.setdefault(tokens, Prefix(tokens, kept=not alone))
+        self._prefixes = [p for p in {id(p): p for p in found.values()}.values() if p.kept and len(p)]
+        self._last = next(iter(lengths), ())
         return found
 
 

@@ -99,8 +99,8 @@ class Engine:
         head_sets = frozenset(request.heads for request in requests)
         if kept is None or not head_sets <= kept.head_sets:
             kept = Kept(head_sets, self._layout.heads.num_layers)
-        run = _Run(self._model, self._tokenizer, self._settings, kept, requests)
-        yield from run.answers(self._token_budget, self._limits, self.counters)
+        call = _Call(self._model, self._tokenizer, self._settings, kept, requests)
+        yield from call.answers(self._token_budget, self._limits, self.counters)
         self._kept = kept
 
     def why_plain(self) -> str | None:
@@ -137,7 +137,7 @@ class Engine:
         yield from enumerate(plain.generate(requests))
 
 
-class _Run:
+class _Call:
     """One call's requests on their way through the engine."""
 
     def __init__(

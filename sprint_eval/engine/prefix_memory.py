@@ -26,7 +26,13 @@ class PrefixMemory:
         self._prefixes = list({id(prefix): prefix for prefix in prefixes}.values())
         self._segments = segments
         self.budget = budget
-        self._used: dict[tuple[int, Key], tuple[Prefix, tuple[Key, ...]]] = {}  # the longest unused first
+        # The longest unused first: what an earlier call left, and no request of this one has used.
+        self._used: dict[tuple[int, Key], tuple[Prefix, tuple[Key, ...]]] = {
+            (id(prefix), key): (prefix, segments.below(key))
+            for prefix in self._prefixes
+            for key in prefix.cells
+            if key.segment == len(segments) - 1
+        }
         self._coming: dict[tuple[int, Key], float] = {}  # begun with the next forward
         self._held = self._measure()
 
@@ -63,28 +69,22 @@ class PrefixMemory:
                 self._held += cost
 
     def _evict(self, users: Iterable[Sequence], target: float) -> None:
-        """Drop what ``users`` do not need, the longest unused first, down to ``target`` tokens."""
+        """Drop what ``users`` do not need, the longest unused first, down to ``target`` tokens.
+
+        Always all that one head set alone needs: what stays of its cells is a leading part that others
+        share, from which it can be computed anew.
+        """
         in_use = {(id(s.tree.prefix), key) for s in users for key in s.keys}
-        for place, (prefix, keys) in [*self._strangers(), *self._used.items()]:
+        for place, (prefix, keys) in list(self._used.items()):
             if self._held <= target:
                 return
             if (id(prefix), keys[-1]) in in_use:
                 continue
-            self._used.pop(place, None)
+            del self._used[place]
             kept = in_use.union((id(other), key) for other, theirs in self._used.values() for key in theirs)
             for key in keys:
                 if (id(prefix), key) not in kept and prefix.cells.pop(key, None) is not None:
                     self._held -= self._cells(prefix, key)
-
-    def _strangers(self) -> list[tuple[tuple[int, Key], tuple[Prefix, tuple[Key, ...]]]]:
-        """Cells of an earlier call that no request of this one has used."""
-        known = {(id(prefix), key) for prefix, keys in self._used.values() for key in keys}
-        return [
-            ((id(prefix), key), (prefix, (key,)))
-            for prefix in self._prefixes
-            for key in prefix.cells
-            if (id(prefix), key) not in known
-        ]
 
     def _cost(self, sequence: Sequence) -> float:
         prefix = sequence.tree.prefix

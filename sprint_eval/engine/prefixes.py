@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-_SHORTEST = 8  # tokens; less is not worth a prefix of its own
+SHORTEST = 8  # tokens; less is not worth a prefix of its own
 
 
 def common_prefixes(prompts: Iterable[Sequence[int]]) -> dict[tuple[int, ...], int]:
@@ -23,23 +23,24 @@ def common_prefixes(prompts: Iterable[Sequence[int]]) -> dict[tuple[int, ...], i
     shared = 0
     for prompt in ordered:
         if cluster:
-            agreed = min(shared, _agreed(cluster[-1], prompt), len(prompt) - 1)
-            if agreed >= max(_SHORTEST, shared // 2) or _alike(cluster, agreed):
+            common = min(shared, agreed(cluster[-1], prompt), len(prompt) - 1)
+            if common >= max(SHORTEST, shared // 2) or _alike(cluster, common):
                 cluster.append(prompt)
-                shared = agreed
+                shared = common
                 continue
             lengths.update(dict.fromkeys(cluster, shared))
         cluster, shared = [prompt], len(prompt) - 1
     lengths.update(dict.fromkeys(cluster, shared))
-    return {prompt: length if length >= _SHORTEST else 0 for prompt, length in lengths.items()}
+    return {prompt: length if length >= SHORTEST else 0 for prompt, length in lengths.items()}
 
 
-def _alike(cluster: list[tuple[int, ...]], agreed: int) -> bool:
+def _alike(cluster: list[tuple[int, ...]], common: int) -> bool:
     """A cluster of one is not settled yet: its prefix is all of its prompt."""
-    return len(cluster) == 1 and agreed >= _SHORTEST
+    return len(cluster) == 1 and common >= SHORTEST
 
 
-def _agreed(one: Sequence[int], other: Sequence[int]) -> int:
+def agreed(one: Sequence[int], other: Sequence[int]) -> int:
+    """Number of leading tokens that two prompts share."""
     for length, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return length

@@ -100,8 +100,9 @@ class _Step(LayerAttention):
         if len(here):
             entering.index_copy_(0, here, self._cache.stores[segment - 1].read_hidden(slots))
         for start, cells in stage.from_prefix:
-            if cells.hidden is not None:
-                entering[start : start + len(cells.hidden)] = cells.hidden
+            if cells.hidden is None:
+                raise RuntimeError("hidden states of a prefix are read that were not kept")
+            entering[start : start + len(cells.hidden)] = cells.hidden
         return entering
 
     def _keep(self, below: Stage, hidden: Tensor) -> None:

@@ -44,7 +44,7 @@ def choose_token(logits: Tensor, sampling: Sampling, step: int) -> int:
     """
     if not sampling.do_sample:
         return int(logits.argmax())
-    scores = logits.detach().double().cpu() / sampling.temperature
+    scores = logits.detach().cpu().double() / sampling.temperature
     kept = _kept(scores, sampling)
     # Laid out in the order of token ids: in that of scores, two that are equal but for rounding would
     # change places from one batch to another, and the draw would find the other one there.

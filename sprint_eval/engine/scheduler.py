@@ -139,10 +139,10 @@ class Scheduler:
                 passed.append(sequence)
                 continue
             needed = tokens + len(sequence.pending)
-            if self.live and (
-                (needed > self._cache.free and not self._reclaim(needed))
-                or not self._prefixes.fits(sequence, self.live)
-            ):
+            # Asked also for a request that runs alone and so runs anyhow: others' prefixes give way to it.
+            prefix_fits = self._prefixes.fits(sequence, self.live)
+            slots_fit = needed <= self._cache.free or self._reclaim(needed)
+            if self.live and not (prefix_fits and slots_fit):
                 position -= 1
                 break
             prefixes += self._prefixes.missing(sequence)

@@ -63,6 +63,10 @@ class Segments:
         """A head set's key in each segment."""
         return tuple(self._key(segment, heads) for segment in range(len(self)))
 
+    def below(self, key: Key) -> tuple[Key, ...]:
+        """A key of the last segment, and those that its states are computed from, from the first segment on."""
+        return tuple(self._key(segment, key.heads) for segment in range(key.segment + 1))
+
     def order(self, heads: HeadSet) -> tuple[tuple[int, int], ...]:
         """Sort key under which requests that share a :class:`Key` stand together in every segment.
 
@@ -70,7 +74,7 @@ class Segments:
         """
         return (*((head.layer, head.head) for head in heads), (self.num_layers, 0))
 
-    def _key(self, segment: int, heads: HeadSet) -> Key:
+    def _key(self, segment: int, heads: Iterable[Head]) -> Key:
         below = tuple(head for head in heads if head.layer < self.ends[segment])
         name = (segment, below)
         if name not in self._keys:

@@ -16,6 +16,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "min_length": (None, 0),
     "min_new_tokens": (None, 0),
     "no_repeat_ngram_size": (None, 0),
+    "encoder_no_repeat_ngram_size": (None, 0),
+    "encoder_repetition_penalty": (None, 1, 1.0),
     "bad_words_ids": (None, []),
     "sequence_bias": (None, {}),
     "suppress_tokens": (None, []),

@@ -73,7 +73,7 @@ class AnswerTree:
             if self._users[key] == 0:
                 del self._users[key]
                 self._free_key(key, cache)
-                if self.prefix.prompts == 1:
+                if not self.prefix.kept:
                     self.prefix.cells.pop(key, None)
 
     def cells(self, key: Key) -> dict[Node, int]:

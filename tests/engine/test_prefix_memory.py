@@ -82,6 +82,38 @@ def test_what_an_earlier_call_left_gives_way(tiny_model: Callable[..., Any], hel
     assert max(held) <= 150
 
 
+@pytest.mark.parametrize("budget", [100, 200, 280, 300, 320, 340, 500])
+def test_a_pool_may_come_again_whatever_the_budget(budget: int, tiny_model: Callable[..., Any]) -> None:
+    """What one call's evictions leave is whole: the next one builds on it."""
+    model, wanted = tiny_model("llama"), requests(True)
+    engine = Engine(model, Digits(), settings=DecodingSettings(()), token_budget=budget)
+    first = engine.generate(wanted)
+    assert [engine.generate(wanted), engine.generate(wanted[::-1])] == [first, first[::-1]]
+
+
+def test_the_budget_holds_with_one_request_at_a_time(
+    tiny_model: Callable[..., Any], held: list[float]
+) -> None:
+    model = tiny_model("llama")
+    expected = decode(model, True)
+    held.clear()
+    assert decode(model, True, token_budget=150, batch_size=1) == expected
+    assert max(held) <= 150
+
+
+def test_prompts_that_come_one_a_call_share_a_prefix(tiny_model: Callable[..., Any]) -> None:
+    model, wanted = tiny_model("llama"), requests(True)
+    engine = Engine(model, Digits(), settings=DecodingSettings(()))
+    answers, costs = [], [0.0]
+    for question in range(5):
+        answers += engine.generate([request for request in wanted if request.group == question])
+        costs.append(engine.counters.token_forwards)
+    steps = [after - before for before, after in zip(costs, costs[1:], strict=False)]
+    assert [answer.tokens for answer in answers] == decode(model, True)
+    assert max(steps[2:]) < steps[0] / 2, "from the third on the worked examples are there"
+    assert steps[1] < steps[0] * 1.5
+
+
 def test_prefixes_count_in_the_size_of_a_forward(
     tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
