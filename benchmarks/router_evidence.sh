@@ -3,6 +3,7 @@
 # Usage: DATA=folder-of-the-data benchmarks/router_evidence.sh [WORK] [SETTING…]   (all settings unless named)
 #   PROCESSES=2   that share each step, on OMP_NUM_THREADS=1 each
 #   ONLY=seconds  trains and times the routers, and decodes no test
+#   RESULTS=DIR   for tables and figures, instead of the published ones in docs/results/router-smollm2
 #   DTYPE=float32 instead of the protocol's bfloat16, for processors without bfloat16 arithmetic (20 times slower there)
 set -euo pipefail
 data=$(realpath "${DATA:?the folder with asdiv_a_fold0.jsonl … and gsm8k_train.jsonl …}")
@@ -10,7 +11,8 @@ work=${1:-runs/router}
 shift || true
 bin=${BIN:-.venv/bin}
 here=$(dirname "$0")
-results=$here/../docs/results/router-smollm2
+results=${RESULTS:-$here/../docs/results/router-smollm2}
+mkdir -p "$results"
 pool='5/10/15/20/25:*'
 base=smollm2-135m-instruct
 tuned=$work/tuned/teacher
@@ -32,7 +34,7 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
   done
   if [ ! -f "$work/$name/seconds.json" ]; then # each method alone, on all cores; the embedder as it is by default
     "$bin/sprint-eval" train-router "$work/$name/outcomes" --out "$work/$name/router-default"
-    OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --task "$task" --metadata "$7" \
+    OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --dtype "$dtype" --task "$task" --metadata "$7" \
       ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-default" \
       --out "$work/$name/seconds.json"
   fi

@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+from sprint_eval.files import write_atomic
 from sprint_eval.questions import masked_question_hash
 
 FOLDS = (0, 1, 2)
@@ -24,9 +25,10 @@ def main() -> None:
         for line in (data / f"asdiv_a_fold{fold}.jsonl").read_text(encoding="utf-8").splitlines():
             key = masked_question_hash(json.loads(line)["question"])
             halves["tune" if int(key, 16) % 2 else "route"].append(line)
-    out.mkdir(parents=True, exist_ok=True)
     for name, lines in halves.items():
-        (out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path, content = out / f"{name}.jsonl", ("\n".join(lines) + "\n").encode()
+        if not path.exists() or path.read_bytes() != content:  # else what was made from it would begin anew
+            write_atomic(path, content)
         print(f"{name}: {len(lines)} questions")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sprint_eval.errors import ArgumentError, did_you_mean
+from sprint_eval.errors import ArgumentError, MismatchError, did_you_mean
 from sprint_eval.hf_arguments import hf_arguments
 
 
@@ -22,6 +22,23 @@ def check_unknown(method: str, own: Iterable[str], given: Mapping[str, Any]) -> 
                 f"model argument '{name}' is unknown to {method}{did_you_mean(name, known)}; "
                 f"its own are: {', '.join(sorted(own))} (and those of --model hf)"
             )
+
+
+def check_made_on(made_on: str | None, fingerprint: str, source: str) -> None:
+    """Refuse heads that were chosen by what another model solved.
+
+    Args:
+        made_on: fingerprint of the model whose outcomes they come from; ``None`` where it is not known.
+        fingerprint: this model's.
+        source: the outcomes, for the message.
+
+    Raises:
+        MismatchError: it is another model.
+    """
+    if made_on is not None and made_on != fingerprint:
+        raise MismatchError(
+            f"{source} are of the model {made_on}, this model is {fingerprint}; sweep this model's own"
+        )
 
 
 def as_bool(name: str, value: Any) -> bool:

@@ -21,7 +21,7 @@ from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError, exit_on_error
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout, HeadSet
-from sprint_eval.hf_arguments import hf_arguments
+from sprint_eval.hf_arguments import hf_arguments, refuse_mixed_precision
 from sprint_eval.masking import HeadMasker
 from sprint_eval.model_wrappers.answers import Decoded, Variant
 from sprint_eval.model_wrappers.arguments import as_int, check_unknown
@@ -72,6 +72,7 @@ class HeadSetLM(HFLM, abc.ABC):
             own = {"engine", "draw_seed", "store", "score", "reward_model", *self.OWN_ARGS}
             self._serving = Serving.take(engine, kwargs, hf_arguments() | own)
             check_unknown(self.METHOD, own, kwargs)
+            refuse_mixed_precision(kwargs)
             if store is not None and self._serving is not None:
                 raise ArgumentError(f"store= keeps answers of the built-in engines, not of engine={engine}")
             wanted = ScoringArguments.read(score, reward_model, engine, self._serving is not None)

@@ -8,6 +8,7 @@ from typing import Any
 from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadLayout, HeadPool, HeadSet
 from sprint_eval.model_wrappers.answers import Variant, check_pool_size
+from sprint_eval.model_wrappers.arguments import check_made_on
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
 
@@ -18,14 +19,23 @@ class PrunedHeadLM(HeadSetLM):
     Args:
         heads: one head set, ``L15H0+L15H3`` or ``base``, for every candidate.
         pool: a pool, ``5/10/15:*`` or ``L5H0/L5H1+L6H2``: candidate k takes entry k.
+        made_on: ``model-`` and the fingerprint of the model that the heads were chosen on; another one
+            is refused.
     """
 
     METHOD = "pruned-head"
-    OWN_ARGS = ("heads", "pool")
+    OWN_ARGS = ("heads", "pool", "made_on")
 
     def __init__(
-        self, pretrained: Any, *, heads: str | None = None, pool: str | None = None, **kwargs: Any
+        self,
+        pretrained: Any,
+        *,
+        heads: str | None = None,
+        pool: str | None = None,
+        made_on: str | None = None,
+        **kwargs: Any,
     ) -> None:
+        self._made_on = None if made_on is None else str(made_on).removeprefix("model-")
         self._heads_text = heads
         self._pool_text = pool
         super().__init__(pretrained, **kwargs)
@@ -35,6 +45,8 @@ class PrunedHeadLM(HeadSetLM):
 
     def prepare(self, layout: HeadLayout) -> None:
         self._pool = self._read(layout)
+        if self._made_on is not None:
+            check_made_on(self._made_on, self.fingerprint, "the outcomes that these heads were chosen by")
 
     def _read(self, layout: HeadLayout) -> HeadPool:
         if (self._heads_text is None) == (self._pool_text is None):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sprint_eval.errors import ArgumentError, MismatchError
+from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadLayout
 from sprint_eval.model_wrappers.answers import Variant, check_pool_size
+from sprint_eval.model_wrappers.arguments import check_made_on
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
 from sprint_eval.outcomes import Outcomes
@@ -41,12 +42,9 @@ class RandomHeadsLM(HeadSetLM):
     def prepare(self, layout: HeadLayout) -> None:
         if not hasattr(self, "_outcomes"):
             self.check_config(layout)
-        made_on = self._outcomes.manifest.model_fingerprint
-        if made_on != self.fingerprint:
-            raise MismatchError(
-                f"the outcomes in {self._folder} are of {self._outcomes.manifest.model} ({made_on}), "
-                f"this model is {self.fingerprint}; sweep this model's own"
-            )
+        manifest = self._outcomes.manifest
+        source = f"the outcomes in {self._folder} ({manifest.model})"
+        check_made_on(manifest.model_fingerprint, self.fingerprint, source)
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
         check_pool_size(self.METHOD, self._outcomes.pool, questions)

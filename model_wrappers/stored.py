@@ -43,6 +43,7 @@ def _identity(lm: Any, fingerprint: str) -> dict[str, Any]:
         "model": fingerprint,
         "dtype": str(lm.model.dtype),
         "device": lm.device.type,
+        "attention": getattr(lm.model.config, "_attn_implementation", None),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         **lm.changed_weights(),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from sprint_eval.errors import ArgumentError
 
 # What HFLM passes on to from_pretrained() and that users of it rely on.
 _FROM_PRETRAINED = {
@@ -34,3 +38,17 @@ def hf_arguments() -> set[str]:
     from lm_eval.models.huggingface import HFLM
 
     return (set(inspect.signature(HFLM.__init__).parameters) - {"self", "kwargs"}) | _FROM_PRETRAINED
+
+
+def refuse_mixed_precision(arguments: Mapping[str, Any]) -> None:
+    """``hf`` decodes under autocast where it is asked to; the engines here compute in the weights' type.
+
+    Raises:
+        ArgumentError: ``mixed_precision_dtype`` is among the arguments.
+    """
+    asked = arguments.get("mixed_precision_dtype")
+    if asked is not None:
+        raise ArgumentError(
+            f"mixed_precision_dtype={asked}: not carried out here, where a model computes in the type of its "
+            f"weights; use dtype={asked}"
+        )

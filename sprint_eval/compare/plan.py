@@ -89,7 +89,7 @@ def plan(comparison: Comparison) -> list[Run]:
     """
     specs = [parse_method(name) for name in dict.fromkeys(comparison.methods)]
     specs.sort(key=lambda spec: spec.kind != "oracle")
-    files = files_fact([comparison.model, *comparison.metadata.values()])
+    files = files_fact([comparison.model, *comparison.model_args.values(), *comparison.metadata.values()])
     runs = [
         replace(run, depends=(*run.depends, *files))
         for task in comparison.tasks
@@ -142,6 +142,7 @@ def _outcome_runs(comparison: Comparison, task: str, spec: MethodSpec) -> Iterat
         own = {"heads": str(best_single_head(outcomes))}
     else:
         own = {"pool": str(outcomes.pool)}
+    own["made_on"] = f"model-{outcomes.manifest.model_fingerprint}"  # digits alone would be read as a number
     yield _run(
         comparison, task, spec, spec.name, "pruned-head", own, n=_candidates(spec, comparison, outcomes)
     )

@@ -13,7 +13,8 @@ from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.scoring import Answer, Scorer
 
-FORMAT = 1
+# Part of every key: raised by whoever changes which answer a request gets, the sampler's draws for one.
+FORMAT = 2
 # Answers decoded before they are written: what a kill can cost.
 _AT_ONCE = 2048
 

@@ -223,7 +223,7 @@ def packed_attention(
 
 
 def _window(module: nn.Module, told: int | None) -> int | None:
-    """The layer's sliding window, also where a model says it by its mask alone, which is not asked for here."""
+    """The layer's sliding window, also where a model says it by its mask alone, which is not made here."""
     window = told if told is not None else getattr(module, "sliding_window", None)
     kinds = getattr(getattr(module, "config", None), "layer_types", None)
     kind = kinds[module.layer_idx] if kinds else "full_attention"

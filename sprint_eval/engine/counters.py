@@ -19,7 +19,7 @@ class Counters:
         token_forwards: tokens put through the model, each counted by the share of layers it ran.
         drafted_tokens: answer tokens proposed by drafts.
         accepted_tokens: drafted tokens that stood in the answer.
-        layers_skipped: tokens times layers whose results were there already: the base's, a sibling's, or its own.
+        layers_skipped: tokens times layers whose results were there already, from whichever request.
         peak_memory_bytes: most memory in use during a call beyond what was at its start, where it is known.
         from_store: answers that an earlier run had decoded; their tokens count, their time is unknown.
     """

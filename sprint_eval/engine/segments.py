@@ -64,7 +64,7 @@ class Segments:
         return tuple(self._key(segment, heads) for segment in range(len(self)))
 
     def below(self, key: Key) -> tuple[Key, ...]:
-        """A key of the last segment, and those that its states are computed from, from the first segment on."""
+        """A key of the last segment after those that its states are computed from."""
         return tuple(self._key(segment, key.heads) for segment in range(key.segment + 1))
 
     def order(self, heads: HeadSet) -> tuple[tuple[int, int], ...]:

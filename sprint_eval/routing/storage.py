@@ -21,7 +21,7 @@ from sprint_eval.routing.embedder import FLOAT32, Embedder
 from sprint_eval.routing.router import Router, RouterCard
 from sprint_eval.routing.selection import NearestRule, SelectionRule
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of 1, the JSON's own hash was not there
 ARRAYS, CARD = "router.safetensors", "router.json"
 _RESTORE: dict[str, Callable[[Mapping[str, np.ndarray], Mapping[str, Any]], SelectionRule]] = {
     NEAREST: NearestRule.restore,
@@ -43,7 +43,7 @@ def save_router(router: Router, folder: Path) -> None:
 
 def _description(router: Router, payload: bytes, same_as: dict[str, str]) -> dict[str, Any]:
     card = router.card
-    return {
+    description = {
         "schema_version": SCHEMA_VERSION,
         "fingerprint": router.fingerprint,
         "arrays_sha256": hashlib.sha256(payload).hexdigest(),
@@ -61,6 +61,14 @@ def _description(router: Router, payload: bytes, same_as: dict[str, str]) -> dic
         "metrics": dict(card.metrics),
         "question_keys": sorted(card.question_keys),
     }
+    return description | {"sha256": _own_hash(description)}
+
+
+def _own_hash(description: Mapping[str, Any]) -> str:
+    """Of all the JSON says but this hash: guards of model, prompts and questions too."""
+    read_back = json.loads(json.dumps(description))  # in which all keys are text, for one order
+    rest = {name: value for name, value in read_back.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def load_router(folder: Path, embedder: Embedder | None = None) -> Router:
@@ -79,6 +87,8 @@ def load_router(folder: Path, embedder: Embedder | None = None) -> Router:
             f"router {folder} has schema {version}, this version reads up to {SCHEMA_VERSION}; "
             "update sprint-eval"
         )
+    if version > 1 and description.get("sha256") != _own_hash(description):
+        raise DataError(f"{folder / CARD} is damaged or was changed; train the router again")
     arrays = _read_arrays(folder, description)
     try:
         arrays |= {name: arrays[kept] for name, kept in description["same_as"].items()}

@@ -10,7 +10,7 @@ from sprint_eval.architectures import architecture_of, attention_layout, head_la
 from sprint_eval.errors import ArgumentError, DataError, did_you_mean
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout
-from sprint_eval.hf_arguments import hf_arguments
+from sprint_eval.hf_arguments import hf_arguments, refuse_mixed_precision
 from sprint_eval.models import resolve_model_path
 from sprint_eval.sweep.config import SweepConfig
 
@@ -91,6 +91,7 @@ def _check_arguments(config: SweepConfig) -> None:
             raise ArgumentError(
                 f"--model-args: '{name}' is unknown to lm_eval's hf{did_you_mean(name, known)}"
             )
+    refuse_mixed_precision(config.model_args)
 
 
 def _check_config(config: SweepConfig) -> None:

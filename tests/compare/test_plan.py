@@ -47,6 +47,9 @@ def test_every_method_becomes_the_right_run(comparison, tmp_path):
     assert "heads=base" in args["greedy"]
     assert "pool=L0H1/L0H0" in args["cover"]
     assert "heads=L0H1" in args["best"]
+    fingerprint = Outcomes.load("").manifest.model_fingerprint
+    for label, text in args.items():
+        assert (f"made_on=model-{fingerprint}" in text) == (label in ("cover", "best", "oracle"))
     assert "selection=coverage" in args["coverage"]
     assert argument(runs["sample-0.6"], "--model") == "pruned-head"
     assert "heads=base,draw_seed=0" in args["sample-0.6"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ def test_prompts_that_come_one_a_call_share_a_prefix(tiny_model: Callable[..., A
     for question in range(5):
         answers += engine.generate([request for request in wanted if request.group == question])
         costs.append(engine.counters.token_forwards)
-    steps = [after - before for before, after in zip(costs, costs[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(costs)]
     assert [answer.tokens for answer in answers] == decode(model, True)
     assert max(steps[2:]) < steps[0] / 2, "from the third on the worked examples are there"
     assert steps[1] < steps[0] * 1.5

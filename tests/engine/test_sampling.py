@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sprint_eval.compare.stored import FORMAT
 from sprint_eval.engine.request import Sampling
 from sprint_eval.engine.sampling import choose_token, penalize_repetition
 
@@ -56,3 +57,10 @@ def test_a_penalty_near_one_is_not_rounded_away() -> None:
     assert choose_token(penalize_repetition(logits, [1], 1.05), Sampling(), 0) == 1
     logits = torch.tensor([9.56, 10.0], dtype=torch.bfloat16)
     assert float(penalize_repetition(logits, [1], 1.05)[1]) == pytest.approx(10 / 1.05)
+
+
+def test_draws_are_those_that_stores_were_filled_with() -> None:
+    """Whoever changes them raises ``sprint_eval.compare.stored.FORMAT``, and these numbers."""
+    sampling = [Sampling(True, 0.8, top_k=4, top_p=0.95, seed=seed) for seed in range(12)]
+    drawn = [choose_token(LOGITS, s, step) for step, s in enumerate(sampling)]
+    assert (FORMAT, drawn) == (2, [3, 3, 3, 1, 1, 1, 3, 3, 3, 3, 1, 4])

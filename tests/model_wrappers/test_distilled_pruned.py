@@ -84,6 +84,7 @@ def test_int8_runs_and_is_near(cut_checkpoint: str) -> None:
     assert rounded.get_model_info()["quantize"] == "int8"
     assert len(rounded.generate_until(instances(1), disable_tqdm=True)) == 3
     assert exact.get_model_info()["quantize"] is None
+    assert rounded._backend().why_plain() is not None
 
 
 def test_a_store_tells_int8_from_the_weights_as_they_are(cut_checkpoint: str, tmp_path: Path) -> None:

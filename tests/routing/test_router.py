@@ -9,6 +9,7 @@ import safetensors.numpy
 from sprint_eval.errors import ArgumentError, DataError, HeadError, MismatchError, TrainingError
 from sprint_eval.heads import HeadLayout
 from sprint_eval.routing import Router, RouterConfig, train_router
+from sprint_eval.routing.storage import _own_hash
 
 QUICK = RouterConfig(dimension=8, epochs=40)
 
@@ -172,11 +173,11 @@ def test_bfloat16_may_round_otherwise_on_another_machine(outcomes, embedder, pla
             trained.rank(NEW, 1)
 
 
-def edit(folder, change):
+def edit(folder, change, signed=True):
     path = folder / "router.json"
     card = json.loads(path.read_text())
     change(card)
-    path.write_text(json.dumps(card))
+    path.write_text(json.dumps(card | {"sha256": _own_hash(card)} if signed else card))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +198,21 @@ def test_a_folder_that_was_changed_is_refused(router, tmp_path, change, error, m
     edit(tmp_path, change)
     with pytest.raises(error, match=message):
         Router.load(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["question_keys", "prompt_format", "base_model", "counts", "sha256"])
+def test_its_guards_cannot_be_edited_away(router, tmp_path, field):
+    router.save(tmp_path)
+    assert json.loads((tmp_path / "router.json").read_text())["question_keys"]
+    edit(tmp_path, lambda card: card.update({field: []}), signed=False)
+    with pytest.raises(DataError, match="was changed"):
+        Router.load(tmp_path)
+
+
+def test_a_router_from_before_the_hash_is_read(router, tmp_path):
+    router.save(tmp_path)
+    edit(tmp_path, lambda card: (card.update(schema_version=1), card.pop("sha256")), signed=False)
+    assert Router.load(tmp_path).fingerprint == router.fingerprint
 
 
 def test_a_folder_with_a_file_missing_or_cut_is_refused(router, tmp_path):
