@@ -34,8 +34,8 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
   done
   if [ ! -f "$work/$name/seconds.json" ]; then # each method alone, on all cores; the embedder as it is by default
     "$bin/sprint-eval" train-router "$work/$name/outcomes" --out "$work/$name/router-default"
-    OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --dtype "$dtype" --task "$task" --metadata "$7" \
-      ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-default" \
+    OMP_NUM_THREADS=$cores "$bin/python" "$here/router_seconds.py" --model "$model" --dtype "$dtype" \
+      --task "$task" --metadata "$7" ${8:+--num-fewshot "$8"} --outcomes "$work/$name/outcomes" --router "$work/$name/router-default" \
       --out "$work/$name/seconds.json"
   fi
   for kind in json md; do cp "$work/$name/seconds.$kind" "$results/seconds-$name.$kind"; done

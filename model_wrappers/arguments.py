@@ -24,18 +24,18 @@ def check_unknown(method: str, own: Iterable[str], given: Mapping[str, Any]) -> 
             )
 
 
-def check_made_on(made_on: str | None, fingerprint: str, source: str) -> None:
+def check_made_on(made_on: str, fingerprint: str, source: str) -> None:
     """Refuse heads that were chosen by what another model solved.
 
     Args:
-        made_on: fingerprint of the model whose outcomes they come from; ``None`` where it is not known.
+        made_on: fingerprint of the model whose outcomes they come from.
         fingerprint: this model's.
         source: the outcomes, for the message.
 
     Raises:
         MismatchError: it is another model.
     """
-    if made_on is not None and made_on != fingerprint:
+    if made_on != fingerprint:
         raise MismatchError(
             f"{source} are of the model {made_on}, this model is {fingerprint}; sweep this model's own"
         )

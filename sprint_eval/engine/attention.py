@@ -224,10 +224,12 @@ def packed_attention(
 
 def _window(module: nn.Module, told: int | None) -> int | None:
     """The layer's sliding window, also where a model says it by its mask alone, which is not made here."""
-    window = told if told is not None else getattr(module, "sliding_window", None)
     kinds = getattr(getattr(module, "config", None), "layer_types", None)
-    kind = kinds[module.layer_idx] if kinds else "full_attention"
-    if kind == "full_attention" or (kind == "sliding_attention" and window is not None):
+    kind = kinds[module.layer_idx] if kinds else None
+    if kind == "full_attention":
+        return told
+    window = told if told is not None else getattr(module, "sliding_window", None)
+    if kind is None or (kind == "sliding_attention" and window is not None):
         return window
     raise RuntimeError(f"{type(module).__name__} masks by {kind}, and its attention is told of no window")
 
