@@ -114,7 +114,7 @@ class Kept:
         """
         sharers = Counter(prompt[:length] for prompt, length in lengths.items())
         found: dict[tuple[int, ...], Prefix] = {}
-        made: dict[tuple[int, ...], Prefix] = {}
+        made: dict[tuple[tuple[int, ...], bool], Prefix] = {}
         for prompt, length in lengths.items():
             alone = sharers[prompt[:length]] == 1
             common = min(agreed(self._last, prompt), len(prompt) - 1) if alone else 0
@@ -122,8 +122,9 @@ class Kept:
                 alone, length = False, common
             near = (prefix for prefix in self._prefixes if _near(prefix, prompt, length, alone))
             known = max(near, key=len, default=None)
-            tokens = prompt[:length]
-            found[prompt] = known or made.setdefault(tokens, Prefix(tokens, kept=not alone))
+            if known is None:
+                known = made.setdefault((prompt[:length], alone), Prefix(prompt[:length], kept=not alone))
+            found[prompt] = known
         self._prefixes = [p for p in {id(p): p for p in found.values()}.values() if p.kept and len(p)]
         self._last = next(iter(lengths), ())
         return found
