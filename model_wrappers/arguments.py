@@ -24,21 +24,19 @@ def check_unknown(method: str, own: Iterable[str], given: Mapping[str, Any]) -> 
             )
 
 
-def check_made_on(made_on: str, fingerprint: str, source: str) -> None:
+def check_made_on(made_on: str, fingerprint: str, found: str) -> None:
     """Refuse heads that were chosen by what another model solved.
 
     Args:
         made_on: fingerprint of the model whose outcomes they come from.
         fingerprint: this model's.
-        source: the outcomes, for the message.
+        found: what is of which model, for the message.
 
     Raises:
         MismatchError: it is another model.
     """
     if made_on != fingerprint:
-        raise MismatchError(
-            f"{source} are of the model {made_on}, this model is {fingerprint}; sweep this model's own"
-        )
+        raise MismatchError(f"{found}, this model is {fingerprint}; sweep this model's own")
 
 
 def as_bool(name: str, value: Any) -> bool:

@@ -46,7 +46,8 @@ class PrunedHeadLM(HeadSetLM):
     def prepare(self, layout: HeadLayout) -> None:
         self._pool = self._read(layout)
         if self._made_on is not None:
-            check_made_on(self._made_on, self.fingerprint, "the outcomes that these heads were chosen by")
+            found = f"these heads were chosen by outcomes of the model {self._made_on}"
+            check_made_on(self._made_on, self.fingerprint, found)
 
     def _read(self, layout: HeadLayout) -> HeadPool:
         if (self._heads_text is None) == (self._pool_text is None):

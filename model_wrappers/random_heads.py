@@ -43,8 +43,9 @@ class RandomHeadsLM(HeadSetLM):
         if not hasattr(self, "_outcomes"):
             self.check_config(layout)
         manifest = self._outcomes.manifest
-        source = f"the outcomes in {self._folder} ({manifest.model})"
-        check_made_on(manifest.model_fingerprint, self.fingerprint, source)
+        made_on = manifest.model_fingerprint
+        found = f"the outcomes in {self._folder} are of {manifest.model} ({made_on})"
+        check_made_on(made_on, self.fingerprint, found)
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
         check_pool_size(self.METHOD, self._outcomes.pool, questions)

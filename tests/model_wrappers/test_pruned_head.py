@@ -104,7 +104,7 @@ def test_loglikelihood_of_a_pool_is_refused(tiny_checkpoint: str, capsys: pytest
         ({}, "pruned-head takes heads=L15H0 (one head set) or pool=5/10:* (one a candidate), found neither"),
         ({"heads": "L0H0", "pool": "0:*"}, "found both"),
         ({"heads": "L0H0", "engine": "vlm"}, "engine 'vlm' is unknown"),
-        ({"heads": "L0H0", "made_on": "model-00aa"}, "are of the model 00aa, this model is"),
+        ({"heads": "L0H0", "made_on": "model-00aa"}, "outcomes of the model 00aa, this model is"),
         ({"heads": "L0H0", "mixed_precision_dtype": "bfloat16"}, "use dtype=bfloat16"),
         ({"heads": "L0H0", "draw_seed": "x"}, "draw_seed = 'x': expected a whole number"),
     ],
