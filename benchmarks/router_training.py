@@ -1,27 +1,37 @@
 """How long a router takes to train and to route, and how much memory.
 
-    python benchmarks/router_training.py                # 1,500 questions x 60 heads
-    python benchmarks/router_training.py --questions 12000 --heads 448
+    python benchmarks/router_training.py [--sizes 1500x60 12000x448] [--patience 0] [--out FILE]
 
 Outcomes and embeddings are simulated: topics with heads of their own, so that there is something to
 learn and training does not stop at once. Every selection rule is trained, as ``sprint-eval
 train-router`` does; embedding the questions is measured apart, with the default embedder.
 
-On a machine that does other work too, look at ``train_cpu_seconds`` with ``OMP_NUM_THREADS=1``.
+Each size runs in a process of its own, so that peak memory is its own, on one thread: processor
+seconds are then what the work takes, whatever else the machine does.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before anything that reads it is imported
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
+from engine import RESULTS, describe_machine
 
+from sprint_eval.files import write_json
 from sprint_eval.heads import Head, HeadPool, HeadSet
 from sprint_eval.outcomes import Outcomes
 from sprint_eval.routing import RouterConfig, SentenceEmbedder
@@ -63,11 +73,13 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(questions: int, heads: int, patience: int | None) -> dict[str, float | int | str]:
+def measure(size: str, patience: int) -> dict[str, float | int | str]:
+    """Training every rule on ``size``, questions x heads, and ranking with each."""
     import torch
 
+    questions, heads = (int(number) for number in size.split("x"))
     outcomes = simulated_outcomes(questions, heads)
-    config = RouterConfig() if patience is None else replace(RouterConfig(), patience=patience)
+    config = replace(RouterConfig(), patience=patience)
     embedder = SimulatedEmbedder()
     before = peak_mib()
     started, started_cpu = time.perf_counter(), time.process_time()
@@ -95,9 +107,6 @@ def measure(questions: int, heads: int, patience: int | None) -> dict[str, float
 
 def measure_embedder(dtype: str) -> dict[str, float]:
     """Processor milliseconds a question of some 35 tokens with the default embedder, nothing stored."""
-    import tempfile
-    from pathlib import Path
-
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         embedder = SentenceEmbedder(cache=Path(folder), dtype=dtype)
@@ -118,17 +127,28 @@ def measure_embedder(dtype: str) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--questions", type=int, default=1500)
-    parser.add_argument("--heads", type=int, default=60)
-    parser.add_argument("--patience", type=int, default=None, help="0 runs all 200 steps")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", nargs="+", default=["1500x60", "12000x448"], help="questions x heads")
+    parser.add_argument("--patience", type=int, default=0, help="0, the default here, runs all 200 steps")
     parser.add_argument("--no-embedder", action="store_true", help="leave out the default embedder")
+    parser.add_argument("--out", type=Path, default=RESULTS / "router_training.json")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    result = measure(args.questions, args.heads, args.patience)
+    if args.alone:
+        print(json.dumps(measure(args.sizes[0], args.patience)))
+        return 0
+    report: dict[str, Any] = {"machine": describe_machine("cpu"), "training": []}
+    for size in args.sizes:
+        command = [sys.executable, __file__, "--alone", "--sizes", size, "--patience", str(args.patience)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        report["training"].append(json.loads(output.splitlines()[-1]))
+        print(report["training"][-1], flush=True)
     if not args.no_embedder:
-        for dtype in ("float32", "bfloat16"):
-            result |= measure_embedder(dtype)
-    print(json.dumps(result, indent=2))
+        report["embedder"] = measure_embedder("float32") | measure_embedder("bfloat16")
+        print(report["embedder"], flush=True)
+    write_json(args.out, report)
     return 0
 
 

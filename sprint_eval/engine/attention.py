@@ -3,7 +3,8 @@
 Registered with ``transformers`` as an attention function, with a mask function of its own beside it
 (without one a model would be given no mask, silently). The two parts are computed apart and merged
 by their log-sum-exp, so that a prefix is read once for all tokens behind it. A GPU takes sequences of
-any lengths in one call, where its kernel can (``varlen.py``); elsewhere they stand in padded buckets.
+any lengths in one call, where its kernel can (``varlen.py``), and both parts at once while they are
+small; elsewhere they stand in padded buckets.
 """
 
 from __future__ import annotations
@@ -71,8 +72,7 @@ class LayerAttention:
         if stage.prefixes:
             parts.append(self._prefixes(kernel, stage, query, key, value))
         if rows:
-            own, own_weight = self._own(kernel, stage, query[:rows], store)
-            parts.insert(0, self._with_prefix(kernel, stage, query[:rows], own, own_weight))
+            parts.insert(0, self._rows(kernel, stage, query[:rows], store))
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if uneven is not None:
             output = output.index_select(1, uneven.get("places", output.device))
@@ -80,34 +80,49 @@ class LayerAttention:
         return output
 
     def _prefixes(self, kernel: Kernel, stage: Stage, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Causal attention of prefixes, each to itself; keys and values are kept, head by head."""
+        """Causal attention of prefixes, each to itself; keys and values are kept."""
         for span, cells in stage.prefixes:
-            keys = key[span.start : span.end].transpose(0, 1).contiguous()  # [kv_heads, length, head_dim]
-            values = value[span.start : span.end].transpose(0, 1).contiguous()
-            cells.keys_values[self.layer] = (keys, values)
+            both = torch.stack((key[span.start : span.end], value[span.start : span.end]), 1)
+            if not varlen.fits(
+                query
+            ):  # products with all queries of a head are faster on heads that lie apart
+                both = both.permute(1, 2, 0, 3).contiguous().permute(2, 0, 1, 3)
+            cells.keys_values[self.layer] = both
         if kernel.takes_lengths(query):
             rows = stage.rows
             lengths = stage.memo.get("prefixes")
             if lengths is None:
                 spans = [span.end - span.start for span, _ in stage.prefixes]
                 lengths = stage.memo["prefixes"] = varlen.Lengths.of(spans, spans, query.device)
-            return varlen.causal(query[rows:], key[rows:], value[rows:], lengths, kernel.scale)[0]
+            both = torch.stack((key[rows:], value[rows:]), 1)
+            return varlen.causal(query[rows:], both, lengths, kernel.scale)[0]
         return torch.cat([self._prefix(kernel, stage, span, cells, query) for span, cells in stage.prefixes])
 
     def _prefix(self, kernel: Kernel, stage: Stage, span: Span, cells: PrefixCells, query: Tensor) -> Tensor:
         """Causal attention of a prefix to itself."""
-        keys, values = cells.keys_values[self.layer]
+        keys, values = _by_head(cells.keys_values[self.layer])
         places = torch.arange(span.end - span.start, device=query.device)[None]
         part = query[None, span.start : span.end]
         output, _ = kernel.attend(part, keys[None], values[None], places, places.shape[1], stage, span)
         return output[0]
 
+    def _rows(self, kernel: Kernel, stage: Stage, query: Tensor, store: Tensor) -> Tensor:
+        """Attention of requests' tokens to all that stands before them: ``[rows, heads, head_dim]``."""
+        if kernel.takes_lengths(query):
+            joined = varlen.Joined.of(stage, query)
+            if joined is not None:
+                past = joined.keys_values(store, self.layer)
+                return varlen.causal(query, past, joined.lengths, kernel.scale)[0]
+        own, own_weight = self._own(kernel, stage, query, store)
+        return self._with_prefix(kernel, stage, query, own, own_weight)
+
     def _own(self, kernel: Kernel, stage: Stage, query: Tensor, store: Tensor) -> tuple[Tensor, Tensor]:
         """Attention to the requests' own tokens: output and log-sum-exp, ``[rows, heads, …]``."""
         if kernel.takes_lengths(query):
             pasts = varlen.OwnPasts.of(stage)
-            keys, values = store.index_select(0, pasts.context).unbind(1)
-            return varlen.causal(query, keys, values, pasts.lengths, kernel.scale)
+            past = store.index_select(0, pasts.context)
+            output, weight = varlen.causal(query, past, pasts.lengths, kernel.scale)
+            return output, pasts.lengths.weights(weight)
         outputs: list[Tensor] = []
         weights: list[Tensor] = []
         buckets = Buckets.of(stage)
@@ -151,12 +166,12 @@ class LayerAttention:
         first, last = spans[0].start, spans[-1].end
         prefixes = [span.prefix.cells[span.key].keys_values[self.layer] for span in spans]
         if kernel.takes_lengths(query):
-            lengths = _span_lengths(stage, spans, query.shape[1] // prefixes[0][0].shape[0])
-            keys, values = (torch.cat(parts, 1).transpose(0, 1) for parts in zip(*prefixes, strict=True))
-            seen, seen_weight = varlen.whole(query[first:last], keys, values, lengths, kernel.scale)
+            lengths = _span_lengths(stage, spans, query.shape[1] // prefixes[0].shape[2])
+            past = torch.cat(prefixes) if len(prefixes) > 1 else prefixes[0]
+            seen, seen_weight = varlen.whole(query[first:last], past, lengths, kernel.scale)
         else:
             widths = [span.end - span.start for span in spans]
-            parts = list(zip(widths, prefixes, strict=True))
+            parts = list(zip(widths, map(_by_head, prefixes), strict=True))
             seen, seen_weight = kernel.attend_all(query[first:last], parts, _positions(stage)[first:last])
         share = torch.sigmoid(seen_weight - own_weight[first:last]).unsqueeze(-1)
         return torch.lerp(own[first:last], seen, share.to(own.dtype))
@@ -167,6 +182,12 @@ class LayerAttention:
         for span in spans:
             for head in span.key.pruned_in(self.layer):
                 output[span.start : span.end, head] = 0.0
+
+
+def _by_head(both: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values ``[kv_heads, length, head_dim]`` of ``[length, 2, kv_heads, head_dim]``."""
+    keys, values = both.permute(1, 2, 0, 3)
+    return keys, values
 
 
 def _longest(stage: Stage) -> int:

@@ -66,13 +66,18 @@ class SlotStore:
 
 
 class PrefixCells:
-    """A shared prefix in one segment under one key, laid out for attention by many queries."""
+    """A shared prefix in one segment under one key.
+
+    Attributes:
+        keys_values: of each layer ``[length, 2, kv_heads, head_dim]``, as in a slot store.
+        hidden: ``[length, hidden]``, as it leaves the segment.
+    """
 
     __slots__ = ("hidden", "keys_values")
 
     def __init__(self) -> None:
-        self.keys_values: dict[int, tuple[Tensor, Tensor]] = {}  # layer -> 2 x [kv_heads, length, head_dim]
-        self.hidden: Tensor | None = None  # [length, hidden], as it leaves the segment
+        self.keys_values: dict[int, Tensor] = {}
+        self.hidden: Tensor | None = None
 
 
 class Prefix:

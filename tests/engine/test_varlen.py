@@ -6,12 +6,18 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_attention import HEADS, UNEVEN
 from test_engine import make_engine, make_requests, one_by_one, tokens
 
 from sprint_eval.engine import varlen
+from sprint_eval.engine.cache import Prefix, PrefixCells
+from sprint_eval.engine.cells import Run, Span
+from sprint_eval.engine.plan import Stage
+from sprint_eval.engine.segments import Segments
+from sprint_eval.heads import HeadSet
 from sprint_eval.pruning.surgery import cut
 
 ALIGNED = 32  # the kernel's log-sum-exp is padded to a multiple of it
@@ -60,15 +66,67 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("model_type", TYPES)
 @pytest.mark.parametrize("prefix", [0, 10])
+@pytest.mark.parametrize("joined", [True, False])
 def test_many_lengths_in_one_call(
-    model_type: str, prefix: int, tiny_model: Callable[..., Any], calls: list[int]
+    model_type: str,
+    prefix: int,
+    joined: bool,
+    tiny_model: Callable[..., Any],
+    calls: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A prefix stands in front of each request behind it while that is little to copy, or is read apart."""
+    if not joined:
+        monkeypatch.setattr(varlen, "_JOINED_BYTES", 0)
     model, requests = tiny_model(model_type, seed=2), make_requests(questions=3, prefix=prefix)
     engine = make_engine(model)
     assert tokens(engine.generate(requests)) == [one_by_one(model, request) for request in requests]
     assert engine.why_plain() is None
     assert engine.counters.accepted_tokens > 0
-    assert set(calls) == {varlen._FROM_BOTTOM_RIGHT, varlen._EVERYTHING}  # the probe has a prefix
+    apart = set() if joined else {varlen._EVERYTHING}  # with a prefix of 0 in the probe, which has one
+    assert set(calls) == {varlen._FROM_BOTTOM_RIGHT} | apart
+
+
+def test_joined_pasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request's keys are its prefix's and then its own; a prefix is copied from once a request."""
+    stage = make_stage()
+    joined = varlen.Joined.of(stage, torch.zeros(4, 4, 8))
+    assert joined is not None
+    assert joined is varlen.Joined.of(stage, torch.zeros(4, 4, 8))
+    store = torch.arange(10.0)[:, None, None, None].expand(-1, 2, 2, 8)
+    seen = joined.keys_values(store, 0)[:, 0, 0, 0].tolist()
+    assert seen == [100, 101, 102, 7, 3, 100, 101, 102, 7, 5, 4, 200, 201, 1, 8]
+    assert joined.lengths.keys.tolist() == [0, 5, 11, 14, 15]
+    assert joined.lengths.queries.tolist() == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(varlen, "_JOINED_BYTES", 15 * 2 * 4 * 8 * 4 - 1)  # one less than 15 keys take
+    stage.memo.clear()
+    assert varlen.Joined.of(stage, torch.zeros(4, 4, 8)) is None
+
+
+def make_stage() -> Stage:
+    """Two requests behind one prefix, one behind another, one behind none; layer 0 alone."""
+    keys = Segments([HeadSet.parse("L0H0"), HeadSet()], 1)
+    heads = [keys.keys(HeadSet.parse(text))[0] for text in ("L0H0", "base")]
+    long, short, none = (Prefix(tuple(range(length))) for length in (3, 2, 0))
+    for prefix, key, first in ((long, heads[0], 100.0), (short, heads[1], 200.0)):
+        prefix.cells[key] = cells = PrefixCells()
+        cells.keys_values[0] = (first + torch.arange(len(prefix)))[:, None, None, None].expand(-1, 2, 2, 8)
+    empty = torch.zeros(0, dtype=torch.int64)
+    pasts = ([7, 3], [7, 5, 4], [1], [8])
+    return Stage(
+        segment=0,
+        tokens=torch.arange(4),
+        rows=4,
+        from_previous=(empty, empty),
+        same=False,
+        from_store=(empty, empty),
+        from_prefix=[],
+        slots=torch.tensor([3, 4, 1, 8]),
+        spans=[Span(0, 2, long, heads[0]), Span(2, 3, short, heads[1]), Span(3, 4, none, heads[1])],
+        prefixes=[],
+        runs=[Run(place, 1, np.array(past)) for place, past in enumerate(pasts)],
+        empty=False,
+    )
 
 
 def test_uneven_groups_of_many_lengths(tiny_model: Callable[..., Any], calls: list[int]) -> None:
