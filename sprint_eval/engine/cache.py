@@ -37,9 +37,12 @@ class SlotStore:
         """Number of free slots."""
         return len(self._free)
 
-    def take(self) -> int:
-        """A free slot; the scheduler has seen to it that there is one."""
-        return self._free.pop()
+    def take(self, count: int) -> list[int]:
+        """Free slots; the scheduler has seen to it that there are so many."""
+        rest = len(self._free) - count
+        taken = self._free[rest:]
+        del self._free[rest:]
+        return taken[::-1]
 
     def release(self, slots: Iterable[int]) -> None:
         self._free.extend(slots)

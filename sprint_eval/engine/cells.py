@@ -38,21 +38,24 @@ class Run:
 
 
 class StageDraft:
-    """A stage in the making, as Python lists."""
+    """A stage in the making, as Python lists.
+
+    ``previous`` and ``store`` are pairs of lists: places in this stage, and places or slots of the one below.
+    """
 
     def __init__(self, segment: int) -> None:
         self.segment = segment
         self.tokens: list[int] = []
-        self.same = False
         self.slots: list[int] = []
-        self.previous: list[tuple[int, int]] = []
-        self.store: list[tuple[int, int]] = []
+        self.previous: tuple[list[int], list[int]] = ([], [])
+        self.store: tuple[list[int], list[int]] = ([], [])
         self.from_prefix: list[tuple[int, PrefixCells]] = []
         self.spans: list[Span] = []
         self.prefixes: list[tuple[Span, PrefixCells]] = []
         self.runs: list[Run] = []
         self.where: dict[Key, dict[Node, int]] = {}
         self.where_prefix: dict[tuple[int, Key], int] = {}
+        self.same = False
 
 
 class CellChooser:
@@ -110,8 +113,9 @@ class CellChooser:
             self._add_prefix(stage, prefix, keys, offset)
             offset += len(prefix)
         self.token_layers += len(stage.tokens) * self._segments.layers(segment)
-        if self._below is not None and len(stage.previous) == len(stage.tokens) == len(self._below.tokens):
-            stage.same = all(here == there for here, there in stage.previous)
+        here, there = stage.previous
+        if self._below is not None and len(here) == len(stage.tokens) == len(self._below.tokens):
+            stage.same = here == there
         self._below = stage
         return stage
 
@@ -120,25 +124,23 @@ class CellChooser:
         key, base = row.keys[segment], len(row.path)
         cells = row.tree.cells(key)
         where = stage.where.setdefault(key, {})
-        first = self._first_to_compute(row, feed, cells, where, segment)
-        slots, store = row.slots[segment], self._cache.stores[segment]
-        for i in range(first):
-            slots[base + i] = cells[feed[i]]
-        if first == len(feed):
+        # Whole lists at a time: with many segments a loop over tokens here takes longer than a GPU's work.
+        found = list(map(cells.get, feed))
+        first = self._first_to_compute(row, feed, found, where, segment)
+        nodes, start = feed[first:], len(stage.tokens)
+        missing = [node for node, slot in zip(nodes, found[first:], strict=True) if slot is None]
+        if missing:
+            cells.update(zip(missing, self._cache.stores[segment].take(len(missing)), strict=True))
+        slots = list(map(cells.__getitem__, feed))
+        row.slots[segment, base : base + len(feed)] = slots
+        if not nodes:
             return
-        start = len(stage.tokens)
-        for i in range(first, len(feed)):
-            node = feed[i]
-            slot = cells.get(node)
-            if slot is None:
-                slot = cells[node] = store.take()
-            slots[base + i] = slot
-            where[node] = len(stage.tokens)
-            self._add_source(stage, row, node, base + i)
-            stage.tokens.append(self._offsets[number] + i)
-            stage.slots.append(slot)
-        end = len(stage.tokens)
-        stage.runs.append(Run(start, end - start, slots[: base + len(feed)]))
+        end, offset = start + len(nodes), self._offsets[number]
+        where.update(zip(nodes, range(start, end), strict=True))
+        self._add_sources(stage, row, nodes, base + first)
+        stage.tokens += range(offset + first, offset + len(feed))
+        stage.slots += slots[first:]
+        stage.runs.append(Run(start, end - start, row.slots[segment, : base + len(feed)]))
         last = stage.spans[-1] if stage.spans else None
         if last is not None and last.key is key and last.prefix is row.tree.prefix:
             last.end = end
@@ -149,28 +151,33 @@ class CellChooser:
         self,
         row: Sequence,
         feed: list[Node],
-        cells: dict[Node, int],
+        found: list[int | None],
         where: dict[Node, int],
         segment: int,
     ) -> int:
         """Cells exist for a leading part of the feed; logits need the last segment to run anew."""
-        first = next((i for i, node in enumerate(feed) if node not in cells), len(feed))
+        first = found.index(None) if None in found else len(feed)
         if segment == len(self._segments) - 1:
             decided = range(len(row.pending) - 1, first)
             first = next((i for i in decided if feed[i] not in where), first)
         return first
 
-    def _add_source(self, stage: StageDraft, row: Sequence, node: Node, place: int) -> None:
-        """Where the token's hidden state comes from; from the embedding in the first segment."""
+    def _add_sources(self, stage: StageDraft, row: Sequence, nodes: list[Node], place: int) -> None:
+        """Where the tokens' hidden states come from; from the embedding in the first segment."""
         below = self._below
         if below is None:
             return
-        here = len(stage.tokens)
-        ran = below.where.get(row.keys[below.segment], {}).get(node)
-        if ran is not None:
-            stage.previous.append((here, ran))
-        else:
-            stage.store.append((here, int(row.slots[below.segment, place])))
+        start = len(stage.tokens)
+        ran = list(map(below.where.get(row.keys[below.segment], {}).get, nodes))
+        if None not in ran:
+            stage.previous[0].extend(range(start, start + len(ran)))
+            stage.previous[1].extend(ran)  # type: ignore[arg-type]
+            return
+        slots = row.slots[below.segment, place : place + len(nodes)].tolist()
+        for here, (there, slot) in enumerate(zip(ran, slots, strict=True), start):
+            into, source = (stage.store, slot) if there is None else (stage.previous, there)
+            into[0].append(here)
+            into[1].append(source)
 
     def _add_prefix(self, stage: StageDraft, prefix: Prefix, keys: tuple[Key, ...], offset: int) -> None:
         key = keys[stage.segment]
@@ -186,6 +193,7 @@ class CellChooser:
             if ran is None:
                 stage.from_prefix.append((start, prefix.cells[key_below]))
             else:
-                stage.previous += [(start + i, ran + i) for i in range(len(prefix))]
+                stage.previous[0].extend(range(start, start + len(prefix)))
+                stage.previous[1].extend(range(ran, ran + len(prefix)))
         stage.tokens += range(offset, offset + len(prefix))
         stage.prefixes.append((Span(start, start + len(prefix), prefix, key), cells))

@@ -215,7 +215,7 @@ class _Call:
     ) -> list[Sequence]:
         """Choose tokens, keep the drafts that agree with them, and part with what is finished."""
         finished: list[Sequence] = []
-        guesses: list[tuple[AnswerTree, Node]] = []
+        guesses: list[tuple[Sequence, Node]] = []
         best = logits.argmax(-1).tolist()
         # All tokens are chosen before anything is kept: choosing may run out of memory, and the
         # requests must then stand where they stood before this forward.
@@ -235,7 +235,7 @@ class _Call:
                 accepted += 1
             counters.drafted_tokens += len(draft)
             counters.accepted_tokens += accepted
-            guesses += [(sequence.tree, node) for node in draft]
+            guesses += [(sequence, node) for node in draft]
             scheduler.settle(sequence, accepted, followed)
             sequence.pending = [tip]
             if sequence.finish_reason is not None:

@@ -6,8 +6,10 @@ Tokens of all requests are packed into one row without padding. Each segment of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,15 +93,21 @@ class Planner:
         rows = sorted(sequences, key=lambda sequence: (id(sequence.tree.prefix), sequence.order))
         prefixes = self._missing_prefixes(rows)
         builder = CellChooser(self._segments, self._cache, rows, prefixes)
-        stages = [self._stage(builder.stage(segment)) for segment in range(len(self._segments))]
+        drafts = [builder.stage(segment) for segment in range(len(self._segments))]
         ids, positions = builder.inputs()
         logits, decisions = builder.decisions()
+        numbers = [ids, positions, logits]
+        for draft in drafts:
+            numbers += [draft.tokens or [0], draft.slots, *draft.previous, *draft.store]
+        tensors = iter(_together(numbers, self._device))
+        inputs, places, wanted = next(tensors), next(tensors), next(tensors)
+        stages = [_stage(draft, tensors) for draft in drafts]
         feeds = sum(len(row.feed) for row in rows) + sum(len(prefix) for prefix, _ in prefixes)
         return StepPlan(
-            self._index(ids),
-            self._index(positions),
+            inputs,
+            places,
             stages,
-            self._index(logits),
+            wanted,
             decisions,
             builder.token_layers,
             feeds * self._segments.num_layers - builder.token_layers,
@@ -114,25 +122,31 @@ class Planner:
                 missing[id(prefix), row.keys[-1]] = (prefix, row.keys)
         return list(missing.values())
 
-    def _index(self, values: SequenceOf[int] | np.ndarray) -> Tensor:
-        return index(values, self._device)
 
-    def _stage(self, draft: StageDraft) -> Stage:
-        previous, store = np.array(draft.previous).reshape(-1, 2), np.array(draft.store).reshape(-1, 2)
-        return Stage(
-            draft.segment,
-            self._index(draft.tokens or [0]),
-            len(draft.slots),
-            (self._index(previous[:, 0]), self._index(previous[:, 1])),
-            draft.same,
-            (self._index(store[:, 0]), self._index(store[:, 1])),
-            draft.from_prefix,
-            self._index(draft.slots),
-            draft.spans,
-            draft.prefixes,
-            draft.runs,
-            not draft.tokens,
-        )
+def _stage(draft: StageDraft, tensors: Iterator[Tensor]) -> Stage:
+    """A stage, and its numbers: tokens, slots, ``previous`` and ``store``."""
+    tokens, slots, *sources = (next(tensors) for _ in range(6))
+    return Stage(
+        draft.segment,
+        tokens,
+        len(draft.slots),
+        (sources[0], sources[1]),
+        draft.same,
+        (sources[2], sources[3]),
+        draft.from_prefix,
+        slots,
+        draft.spans,
+        draft.prefixes,
+        draft.runs,
+        not draft.tokens,
+    )
+
+
+def _together(numbers: SequenceOf[SequenceOf[int]], device: torch.device) -> SequenceOf[Tensor]:
+    """Lists as tensors that one copy to the device brings: what each copy costs adds up over segments."""
+    lengths = [len(part) for part in numbers]
+    flat = np.fromiter(chain.from_iterable(numbers), dtype=np.int64, count=sum(lengths))
+    return index(flat, device).split(lengths)
 
 
 def index(values: SequenceOf[int] | np.ndarray, device: torch.device) -> Tensor:

@@ -14,7 +14,7 @@ from sprint_eval.engine.cache import Cache
 from sprint_eval.engine.drafts import Drafter, DraftPolicy
 from sprint_eval.engine.prefix_memory import PrefixMemory
 from sprint_eval.engine.sequence import Sequence
-from sprint_eval.engine.tree import AnswerTree, Node
+from sprint_eval.engine.tree import Node
 from sprint_eval.errors import GenerationError
 
 _ANSWERS_A_PROMPT = 8  # answers' worth of distinct tokens that a prompt's tree is expected to hold
@@ -108,11 +108,11 @@ class Scheduler:
         sequence.draft = []
         sequence.tree.forget(sequence.keys, draft[accepted:], self._cache)
 
-    def drop_guesses(self, guesses: Iterable[tuple[AnswerTree, Node]]) -> None:
+    def drop_guesses(self, guesses: Iterable[tuple[Sequence, Node]]) -> None:
         """Remove drafted nodes that no answer took, once all of a forward's decisions are made."""
-        for tree, node in guesses:
+        for sequence, node in guesses:
             if not node.visits:
-                tree.discard(node, self._cache)
+                sequence.tree.discard(node, sequence.keys, self._cache)
 
     def finish(self, sequence: Sequence) -> None:
         """Give a finished request's place and cells back."""

@@ -7,7 +7,7 @@ in one segment. A cell is computed once, whichever requests pass through it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from sprint_eval.engine.cache import Cache, Prefix
 from sprint_eval.engine.segments import Key
@@ -99,16 +99,15 @@ class AnswerTree:
         self._cells.clear()
         self.prefix.cells.clear()
 
-    def discard(self, node: Node, cache: Cache) -> None:
-        """Remove a drafted node that no answer holds, with its descendants and cells."""
-        if node.parent is None or node.parent.children.get(node.token) is not node:
-            return
-        del node.parent.children[node.token]
-        for gone in _subtree(node):
-            for key, cells in self._cells.items():
-                slot = cells.pop(gone, None)
-                if slot is not None:
-                    cache.stores[key.segment].release((slot,))
+    def discard(self, node: Node, keys: Iterable[Key], cache: Cache) -> None:
+        """Remove a drafted node that no answer holds, with its cells under the ``keys`` of who drafted it."""
+        siblings = node.parent.children if node.parent is not None else {}
+        if siblings.get(node.token) is node:
+            del siblings[node.token]
+        for key in keys:
+            slot = self._cells.get(key, {}).pop(node, None)
+            if slot is not None:
+                cache.stores[key.segment].release((slot,))
 
     def _free_key(self, key: Key, cache: Cache) -> None:
         cells = self._cells.pop(key, None)
@@ -128,11 +127,3 @@ class AnswerTree:
         if node.parent is None:
             return []
         return self._pairs.get((node.parent.token, node.token), [])
-
-
-def _subtree(node: Node) -> Iterator[Node]:
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        pending.extend(current.children.values())
-        yield current

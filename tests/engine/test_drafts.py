@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sprint_eval.engine.cache import Cache, Prefix
+from sprint_eval.engine.cache import Cache, Prefix, SlotStore
 from sprint_eval.engine.drafts import Drafter, DraftPolicy
 from sprint_eval.engine.request import Request, Sampling
-from sprint_eval.engine.segments import Segments
+from sprint_eval.engine.segments import Key, Segments
 from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker
@@ -95,11 +95,24 @@ def test_drafts_shorten_where_they_fail() -> None:
 
 
 def test_discarded_guesses_give_their_slots_back() -> None:
+    """Whoever drafted a token gives up its own cell of it; the first to do so removes the node."""
     tree, sequence = make()
     cache = Cache(Segments([HeadSet()], 3), 4)
-    guess = tree.prompt[-1].child(9)
-    tree.cells(sequence.keys[0])[guess] = cache.stores[0].take()
+    guess, mine, another = tree.prompt[-1].child(9), sequence.keys[0], Key(0, ())
+    for key in (mine, another):
+        (tree.cells(key)[guess],) = cache.stores[0].take(1)
+    assert cache.free == 2
+    tree.discard(guess, [mine], cache)
     assert cache.free == 3
-    tree.discard(guess, cache)
-    assert cache.free == 4
     assert 9 not in tree.prompt[-1].children
+    tree.discard(guess, [another], cache)
+    assert cache.free == 4
+
+
+def test_slots_are_taken_last_freed_first() -> None:
+    store = SlotStore(5)
+    assert store.take(2) == [0, 1]
+    store.release([0])
+    assert store.take(3) == [0, 2, 3]
+    assert store.take(0) == []
+    assert store.free == 1

@@ -12,7 +12,7 @@ from sprint_eval.engine import Engine
 from sprint_eval.engine.drafts import DraftPolicy
 from sprint_eval.engine.request import Request
 from sprint_eval.engine.runner import Runner
-from sprint_eval.engine.scheduler import Limits
+from sprint_eval.engine.scheduler import Limits, Scheduler
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.heads import HeadSet
 
@@ -73,3 +73,26 @@ def test_each_cell_runs_once(tiny_model: Callable[..., Any]) -> None:
     whole = sum(len(a) for a in answers) + 12 * 5
     assert above <= 2 * whole
     assert engine.counters.token_forwards < whole
+
+
+def test_no_slot_is_left_to_a_rejected_guess(
+    tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each forward, all tokens that hold slots are a prompt's or an answer's."""
+    drop, rejected, held = Scheduler.drop_guesses, 0, 0
+
+    def watching(self: Scheduler, guesses: Any) -> None:
+        nonlocal rejected, held
+        guesses = list(guesses)
+        drop(self, guesses)
+        rejected += sum(not node.visits for _, node in guesses)
+        for tree in {id(sequence.tree): sequence.tree for sequence in self.live}.values():
+            for cells in tree._cells.values():
+                held += len(cells)
+                assert all(node.visits or node in tree.prompt for node in cells)
+
+    monkeypatch.setattr(Scheduler, "drop_guesses", watching)
+    policy = DraftPolicy(4, 0.0, 1)
+    decode(tiny_model("llama"), Limits(1000, 1, 100, policy, policy))
+    assert rejected
+    assert held
