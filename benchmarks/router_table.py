@@ -136,10 +136,10 @@ def read_tokens(run: Run) -> np.ndarray:
 
 
 def check_complete(setting: str, methods: dict[str, Method]) -> None:
-    """Refuse a smaller family of comparisons, or a mean over fewer seeds, than the protocol's."""
+    """Refuse another family of comparisons, or a mean over more or fewer seeds, than the protocol's."""
     for name in (*ROUTED, *BASELINES):
         seeds = methods[name].seeds if name in methods else 0
-        if seeds < SEEDS.get(name, 1):
+        if seeds != SEEDS.get(name, 1):
             raise SystemExit(f"{setting}: {seeds} runs of {name}, the protocol asks for {SEEDS.get(name, 1)}")
 
 

@@ -178,7 +178,7 @@ class HeadSetLM(HFLM, abc.ABC):
         with exit_on_error():
             raise ArgumentError(
                 "--use_cache is refused: its key has no candidate index, so a second run would give "
-                "one answer N times; use 'sprint-eval sweep' for a store that resumes"
+                "one answer N times; use --model_args store=FOLDER, which knows it and resumes"
             )
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:

@@ -80,7 +80,8 @@ def group_requests(requests: Sequence[Any]) -> list[Question]:
         )
     if fallbacks:
         _LOGGER.warning(
-            "%d of %d documents have no field 'question'; the whole prompt stands in for it",
+            "%d of %d documents have no field 'question'; the whole prompt stands in for it, and whether a "
+            "router was trained on them cannot be told",
             fallbacks,
             len(questions),
         )

@@ -24,7 +24,11 @@ _OPTIONS = (
     ("weight_decay", float, "of AdamW"),
     ("epochs", int, "full-batch steps at most"),
     ("patience", int, "steps without a better validation loss before training stops; 0 never stops"),
-    ("validation_fraction", float, "part of the questions held back for early stopping; 0 for none"),
+    (
+        "validation_fraction",
+        float,
+        "part of the questions held back for early stopping, at most 0.5; 0 for none",
+    ),
     ("max_norm", float, "bound on the length of a head's vector"),
     ("seed", int, "of the start, the validation split and the folds"),
     ("folds", int, "of the cross-validation that chooses hyperparameters of coverage and mixed"),

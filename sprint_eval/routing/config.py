@@ -24,7 +24,7 @@ class RouterConfig:
         weight_decay: of AdamW, on θ and V.
         epochs: full-batch steps at most.
         patience: epochs without a better validation loss before training stops; 0 never stops.
-        validation_fraction: part of the questions held back for early stopping; 0 for none.
+        validation_fraction: part of the questions held back for early stopping, at most half; 0 for none.
         max_norm: bound on ``‖v_j‖``, kept by projection after each step.
         seed: of the start, the validation split and the folds.
         selection: rule that ranks heads unless another is asked for.
@@ -62,8 +62,10 @@ class RouterConfig:
             self._check_number(name, minimum=0.0, open_end=False)
         for name in ("learning_rate", "max_norm"):
             self._check_number(name, minimum=0.0, open_end=True)
-        if not 0.0 <= self.validation_fraction < 1.0:
-            raise ArgumentError(f"validation_fraction must be in [0, 1), found {self.validation_fraction!r}")
+        if not 0.0 <= self.validation_fraction <= 0.5:
+            raise ArgumentError(
+                f"validation_fraction must be in [0, 0.5], found {self.validation_fraction!r}"
+            )
         check_selection(self.selection)
 
     def _check_number(self, name: str, *, minimum: float, open_end: bool) -> None:

@@ -88,7 +88,7 @@ def _validation_rows(z: np.ndarray, keys: list[str], config: RouterConfig) -> np
     nothing = np.zeros(len(z), bool)
     if config.validation_fraction == 0.0 or len(z) < 2:
         return nothing
-    parts = max(2, round(1 / config.validation_fraction))
+    parts = round(1 / config.validation_fraction)
     held = split_groups(key_groups(keys), parts, config.seed) == 0
     informative = z.any(axis=1) & ~z.all(axis=1)
     return held if (informative & held).any() and (informative & ~held).any() else nothing

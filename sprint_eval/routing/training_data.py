@@ -40,17 +40,6 @@ class TrainingSet:
         """Indices of the candidates that prune exactly one head."""
         return single_head_columns(self.pool)
 
-    def part(self, rows: np.ndarray) -> TrainingSet:
-        """The same with some of the questions only."""
-        return TrainingSet(
-            tuple(self.questions[i] for i in rows),
-            tuple(self.keys[i] for i in rows),
-            self.pool,
-            self.z[rows],
-            self.all_keys,
-            self.counts,
-        )
-
 
 def training_set(outcomes: Outcomes) -> TrainingSet:
     """Clean rows of an outcome matrix, with the base as a candidate of its own where it was measured.
