@@ -213,6 +213,8 @@ def _row(method: Method, repeats: list[Run], count: int) -> Row:
         row.note("one answer a question")
     if run.header.info.get("router_trained_on_test") is True:
         row.note("router trained on test questions", serious=True)
+    if run.header.info.get("heads_chosen_on_test") is True:
+        row.note("heads chosen on test questions", serious=True)
     if run.sampled is None:
         logged = "no samples logged" if run.header.samples_path is None else "no value a question"
         row.note(f"{logged}: no intervals, no comparison", serious=True)

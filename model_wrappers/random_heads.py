@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sprint_eval.errors import ArgumentError
+from sprint_eval.errors import ArgumentError, MismatchError
 from sprint_eval.heads import HeadLayout
 from sprint_eval.model_wrappers.answers import Variant, check_pool_size
-from sprint_eval.model_wrappers.arguments import check_made_on
+from sprint_eval.model_wrappers.arguments import as_bool, check_made_on
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
 from sprint_eval.outcomes import Outcomes
@@ -20,20 +20,32 @@ class RandomHeadsLM(HeadSetLM):
 
     Args:
         outcomes: folder of an outcome matrix, written by ``sprint-eval sweep``.
+        allow_trained_questions: answer questions that the outcomes are of; the results say so and a
+            leaderboard marks them. Refused without it: the cover would be chosen on the test.
         draw_seed: with the question, decides the draw.
     """
 
     METHOD = "random-heads"
-    OWN_ARGS = ("outcomes",)
+    OWN_ARGS = ("outcomes", "allow_trained_questions")
 
-    def __init__(self, pretrained: Any, *, outcomes: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        pretrained: Any,
+        *,
+        outcomes: str | None = None,
+        allow_trained_questions: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
         self._folder = outcomes
+        self._allow_text = allow_trained_questions
+        self._seen, self._all_seen = 0, 0  # of this process; of all of them, on rank 0
         super().__init__(pretrained, **kwargs)
 
     def check_config(self, layout: HeadLayout) -> None:
         """Read the outcomes before the model's weights, so that a wrong folder costs nothing."""
         if not self._folder:
             raise ArgumentError("random-heads needs outcomes=FOLDER, written by 'sprint-eval sweep'")
+        self._allow_seen = as_bool("allow_trained_questions", self._allow_text)
         self._outcomes = Outcomes.load(self._folder)
         self._outcomes.pool.check(layout)
         # Draws once for nothing: an outcome matrix that nothing can be drawn from is refused here.
@@ -51,6 +63,7 @@ class RandomHeadsLM(HeadSetLM):
         check_pool_size(self.METHOD, self._outcomes.pool, questions)
         most = max((question.n for question in questions), default=1)
         keys = [question.key for question in questions]
+        self._check_questions(keys)
         drawn = random_heads_draw(self._outcomes, keys, most, self._draw_seed)
         return [
             [Variant(heads) for heads in row[: question.n]]
@@ -58,4 +71,25 @@ class RandomHeadsLM(HeadSetLM):
         ]
 
     def method_info(self) -> dict[str, Any]:
-        return {"pool": self._outcomes.pool.names(), "draw_seed": self._draw_seed}
+        return {
+            "pool": self._outcomes.pool.names(),
+            "draw_seed": self._draw_seed,
+            "heads_chosen_on_test": self._all_seen > 0,
+        }
+
+    def gather_facts(self) -> None:
+        """A question of the outcomes in any process's share marks the whole run."""
+        parts = self.gather_object(self._seen)
+        if self.rank == 0:
+            self._all_seen = sum(parts)
+
+    def _check_questions(self, keys: Sequence[str]) -> None:
+        known = {question.key for question in self._outcomes.questions}
+        seen = sum(key in known for key in keys)
+        if seen and not self._allow_seen:
+            raise MismatchError(
+                f"{seen} of {len(keys)} questions are of the outcomes in {self._folder} that chose the heads "
+                "(as they are, or with other numbers); test on others, or give allow_trained_questions=True "
+                "and have the result marked"
+            )
+        self._seen += seen

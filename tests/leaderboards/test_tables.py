@@ -138,6 +138,12 @@ def test_a_router_tested_on_its_training_questions_is_marked(tmp_path: Path) -> 
     assert row.serious == ["router trained on test questions"]
 
 
+def test_random_heads_chosen_on_the_test_are_marked(tmp_path: Path) -> None:
+    run = FakeRun("random-heads", "pretrained=m,outcomes=z", {"heads_chosen_on_test": True}, questions=12)
+    (row,) = board_of(tmp_path, run).standings[0].rows
+    assert row.serious == ["heads chosen on test questions"]
+
+
 def test_runs_without_samples_show_what_they_state(tmp_path: Path) -> None:
     write_run(tmp_path, BASE, samples=False)
     path = next(tmp_path.glob("results_*"))
