@@ -26,6 +26,10 @@ _COUNT_WORDS = {
 }
 
 # Counts that make a score lower, or another score, than the method would have earned.
+_MADE_ON_TEST = {
+    "router_trained_on_test": "router trained on test questions",
+    "heads_chosen_on_test": "heads chosen on test questions",
+}
 _SERIOUS = frozenset({"short", "extra", "timed_out", "failed"})
 
 
@@ -211,10 +215,9 @@ def _row(method: Method, repeats: list[Run], count: int) -> Row:
             row.note(words.format(f"{counts[name]:,}"), serious=name in _SERIOUS)
     if only_one and not deterministic:
         row.note("one answer a question")
-    if run.header.info.get("router_trained_on_test") is True:
-        row.note("router trained on test questions", serious=True)
-    if run.header.info.get("heads_chosen_on_test") is True:
-        row.note("heads chosen on test questions", serious=True)
+    for fact, words in _MADE_ON_TEST.items():
+        if run.header.info.get(fact) is True:
+            row.note(words, serious=True)
     if run.sampled is None:
         logged = "no samples logged" if run.header.samples_path is None else "no value a question"
         row.note(f"{logged}: no intervals, no comparison", serious=True)

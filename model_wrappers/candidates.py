@@ -80,8 +80,8 @@ def group_requests(requests: Sequence[Any]) -> list[Question]:
         )
     if fallbacks:
         _LOGGER.warning(
-            "%d of %d documents have no field 'question'; the whole prompt stands in for it, and whether a "
-            "router was trained on them cannot be told",
+            "%d of %d documents have no field 'question'; the whole prompt stands in for it, and without a "
+            "'question_key' a router trained on them does not know them",
             fallbacks,
             len(questions),
         )

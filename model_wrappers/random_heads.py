@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sprint_eval.errors import ArgumentError, MismatchError
+from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadLayout
 from sprint_eval.model_wrappers.answers import Variant, check_pool_size
-from sprint_eval.model_wrappers.arguments import as_bool, check_made_on
+from sprint_eval.model_wrappers.arguments import check_made_on
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
+from sprint_eval.model_wrappers.trained import ARGUMENT, TrainedQuestions
 from sprint_eval.outcomes import Outcomes
+from sprint_eval.questions import count_known
 from sprint_eval.routing import random_heads_draw
 
 
@@ -26,7 +28,7 @@ class RandomHeadsLM(HeadSetLM):
     """
 
     METHOD = "random-heads"
-    OWN_ARGS = ("outcomes", "allow_trained_questions")
+    OWN_ARGS = ("outcomes", ARGUMENT)
 
     def __init__(
         self,
@@ -37,15 +39,14 @@ class RandomHeadsLM(HeadSetLM):
         **kwargs: Any,
     ) -> None:
         self._folder = outcomes
-        self._allow_text = allow_trained_questions
-        self._seen, self._all_seen = 0, 0  # of this process; of all of them, on rank 0
+        self._trained = TrainedQuestions(allow_trained_questions)
         super().__init__(pretrained, **kwargs)
 
     def check_config(self, layout: HeadLayout) -> None:
         """Read the outcomes before the model's weights, so that a wrong folder costs nothing."""
         if not self._folder:
             raise ArgumentError("random-heads needs outcomes=FOLDER, written by 'sprint-eval sweep'")
-        self._allow_seen = as_bool("allow_trained_questions", self._allow_text)
+        self._trained.read()
         self._outcomes = Outcomes.load(self._folder)
         self._outcomes.pool.check(layout)
         # Draws once for nothing: an outcome matrix that nothing can be drawn from is refused here.
@@ -63,7 +64,9 @@ class RandomHeadsLM(HeadSetLM):
         check_pool_size(self.METHOD, self._outcomes.pool, questions)
         most = max((question.n for question in questions), default=1)
         keys = [question.key for question in questions]
-        self._check_questions(keys)
+        known = {question.key for question in self._outcomes.questions}
+        where = f"in the outcomes {self._folder} that chose the heads"
+        self._trained.add(count_known(keys, known, where, allow=self._trained.allowed))
         drawn = random_heads_draw(self._outcomes, keys, most, self._draw_seed)
         return [
             [Variant(heads) for heads in row[: question.n]]
@@ -74,22 +77,9 @@ class RandomHeadsLM(HeadSetLM):
         return {
             "pool": self._outcomes.pool.names(),
             "draw_seed": self._draw_seed,
-            "heads_chosen_on_test": self._all_seen > 0,
+            "heads_chosen_on_test": self._trained.asked,
         }
 
     def gather_facts(self) -> None:
         """A question of the outcomes in any process's share marks the whole run."""
-        parts = self.gather_object(self._seen)
-        if self.rank == 0:
-            self._all_seen = sum(parts)
-
-    def _check_questions(self, keys: Sequence[str]) -> None:
-        known = {question.key for question in self._outcomes.questions}
-        seen = sum(key in known for key in keys)
-        if seen and not self._allow_seen:
-            raise MismatchError(
-                f"{seen} of {len(keys)} questions are of the outcomes in {self._folder} that chose the heads "
-                "(as they are, or with other numbers); test on others, or give allow_trained_questions=True "
-                "and have the result marked"
-            )
-        self._seen += seen
+        self._trained.gather(self)

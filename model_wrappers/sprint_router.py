@@ -9,9 +9,9 @@ from typing import Any
 from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadLayout
 from sprint_eval.model_wrappers.answers import Variant, check_pool_size
-from sprint_eval.model_wrappers.arguments import as_bool
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
+from sprint_eval.model_wrappers.trained import ARGUMENT, TrainedQuestions
 from sprint_eval.prompts import GenerationSettings
 from sprint_eval.routing import Router
 from sprint_eval.routing.router import GENERATION
@@ -28,7 +28,7 @@ class SprintRouterLM(HeadSetLM):
     """
 
     METHOD = "sprint-router"
-    OWN_ARGS = ("router", "selection", "allow_trained_questions")
+    OWN_ARGS = ("router", "selection", ARGUMENT)
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class SprintRouterLM(HeadSetLM):
     ) -> None:
         self._folder = router
         self._selection = selection
-        self._allow_text = allow_trained_questions
-        self._seen, self._routing_seconds = 0, 0.0  # of this process
-        self._all_seen, self._slowest_seconds = 0, 0.0  # of all of them, on rank 0
+        self._trained = TrainedQuestions(allow_trained_questions)
+        self._routing_seconds = 0.0  # of this process
+        self._slowest_seconds = 0.0  # of all of them, on rank 0
         super().__init__(pretrained, **kwargs)
 
     def check_config(self, layout: HeadLayout) -> None:
         """Read the router before the model's weights, so that a wrong folder costs nothing."""
         if not self._folder:
             raise ArgumentError("sprint-router needs router=FOLDER, written by 'sprint-eval train-router'")
-        self._allow_seen = as_bool("allow_trained_questions", self._allow_text)
+        self._trained.read()
         self._router = Router.load(self._folder)
         self._router.pool.check(layout)
 
@@ -61,9 +61,8 @@ class SprintRouterLM(HeadSetLM):
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
         self._check_prompts(questions)
-        self._seen += self._router.check_questions(
-            [question.key for question in questions], allow_seen=self._allow_seen
-        )
+        keys = [question.key for question in questions]
+        self._trained.add(self._router.check_questions(keys, self._trained.allowed))
         check_pool_size(self.METHOD, self._router.pool, questions)
         most = max((question.n for question in questions), default=1)
         self._router.warm_up()  # loading the embedder is no more part of routing than the model's of decoding
@@ -80,16 +79,16 @@ class SprintRouterLM(HeadSetLM):
             "pool": self._router.pool.names(),
             "router_fingerprint": self._router.fingerprint,
             "selection": self._selection or self._router.card.selection,
-            "router_trained_on_test": self._all_seen > 0,
+            "router_trained_on_test": self._trained.asked,
             "routing_seconds": round(self._slowest_seconds, 4),
         }
 
     def gather_facts(self) -> None:
-        """A trained question in any process's share marks the whole run."""
-        parts = self.gather_object((self._seen, self._routing_seconds))
+        """A trained question anywhere marks the run; the slowest process says what routing took."""
+        self._trained.gather(self)
+        seconds = self.gather_object(self._routing_seconds)
         if self.rank == 0:
-            self._all_seen = sum(seen for seen, _ in parts)
-            self._slowest_seconds = max(seconds for _, seconds in parts)
+            self._slowest_seconds = max(seconds)
 
     def _check_prompts(self, questions: Sequence[Question]) -> None:
         """Refuse prompts built otherwise than in training: once for each way that stands among them."""

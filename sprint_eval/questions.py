@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Container, Iterable
+
+from sprint_eval.errors import MismatchError
 
 # Runs of digits with their separators, fractions and percents: "1,200", "3/8", "(3/8)", "80%", "2.5".
 _NUMBER = re.compile(r"\(?\d[\d,./]*(?<=\d)\)?\s*%?")
@@ -34,6 +37,26 @@ def question_hash(text: str) -> str:
 def masked_question_hash(text: str) -> str:
     """16 hexadecimal digits that name a question up to its numbers."""
     return _digest(mask_numbers(text) or text)
+
+
+def count_known(asked: Iterable[str], known: Container[str], where: str, *, allow: bool) -> int:
+    """How many of the questions asked, told by their keys, are known.
+
+    Args:
+        where: what they are known from, for the message: "in the router's training".
+        allow: count them instead of refusing.
+
+    Raises:
+        MismatchError: at least one is known, and ``allow`` is false.
+    """
+    keys = list(asked)
+    found = sum(key in known for key in keys)
+    if found and not allow:
+        raise MismatchError(
+            f"{found} of {len(keys)} questions were {where} (as they are, or with other numbers); "
+            "test on others, or allow it with allow_trained_questions=True and have the result marked"
+        )
+    return found
 
 
 def _digest(text: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sprint_eval.errors import ArgumentError, HeadError, MismatchError
 from sprint_eval.heads import HeadLayout, HeadPool, HeadSet
+from sprint_eval.questions import count_known
 from sprint_eval.routing.config import check_selection
 from sprint_eval.routing.embedder import FLOAT32, Embedder, SentenceEmbedder, check_embeddings
 from sprint_eval.routing.selection import SelectionRule
@@ -151,14 +152,7 @@ class Router:
         Raises:
             MismatchError: at least one was, and ``allow_seen`` is false.
         """
-        asked = list(keys)
-        seen = sum(key in self.card.question_keys for key in asked)
-        if seen and not allow_seen:
-            raise MismatchError(
-                f"{seen} of {len(asked)} questions were in the router's training (as they are, or with other "
-                "numbers); test on others, or allow it explicitly and have the result marked"
-            )
-        return seen
+        return count_known(keys, self.card.question_keys, "in the router's training", allow=allow_seen)
 
     def check_prompts(self, facts: Mapping[str, Any]) -> None:
         """Refuse prompts of another format than the router was trained on.

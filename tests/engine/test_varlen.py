@@ -83,7 +83,7 @@ def test_many_lengths_in_one_call(
     assert tokens(engine.generate(requests)) == [one_by_one(model, request) for request in requests]
     assert engine.why_plain() is None
     assert engine.counters.accepted_tokens > 0
-    apart = set() if joined else {varlen._EVERYTHING}  # with a prefix of 0 in the probe, which has one
+    apart = set() if joined else {varlen._EVERYTHING}  # also where requests have no prefix: the probe has one
     assert set(calls) == {varlen._FROM_BOTTOM_RIGHT} | apart
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from asked import NEW, check_refused_or_marked, instances
 
 from sprint_eval.candidate import facts_of
-from sprint_eval.errors import CommandExit
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadPool
 from sprint_eval.model_wrappers.random_heads import RandomHeadsLM
 from sprint_eval.outcomes import Outcomes
-from sprint_eval.questions import masked_question_hash
 
 TRAINED = ["Tom has old pens", "Ann has red hats", "Eve sells nuts"]
-NEW = ["Sam eats nuts", "She bakes a tart"]
 
 
 @pytest.fixture
@@ -40,15 +36,6 @@ def build(tiny_checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return make
 
 
-def instances(texts: Sequence[str], n: int = 2) -> list[Any]:
-    made = []
-    for text in texts:
-        doc = {"question": text, "answer": "secret", "question_key": masked_question_hash(text)}
-        arguments = (f"Q: {text}\nA:", {"until": ["\n\n"], "max_gen_toks": 4})
-        made += [SimpleNamespace(args=arguments, doc=doc, repeats=n, task_name="t")] * n
-    return made
-
-
 def test_heads_are_drawn_from_the_cover(build: Any) -> None:
     model = build()
     heads = [facts_of(answer).heads for answer in model.generate_until(instances(NEW), disable_tqdm=True)]
@@ -58,9 +45,4 @@ def test_heads_are_drawn_from_the_cover(build: Any) -> None:
 
 
 def test_known_questions_are_refused_or_mark_the_run(build: Any) -> None:
-    asked = instances([*NEW, TRAINED[1]])
-    with pytest.raises(CommandExit, match="1 of 3 questions are of the outcomes"):
-        build().generate_until(asked, disable_tqdm=True)
-    model = build(allow_trained_questions=True)
-    model.generate_until(asked, disable_tqdm=True)
-    assert model.get_model_info()["heads_chosen_on_test"] is True
+    check_refused_or_marked(build, TRAINED[1], "in the outcomes z", "heads_chosen_on_test")

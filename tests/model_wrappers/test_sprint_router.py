@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from asked import NEW, check_refused_or_marked, instances
 
 from sprint_eval.candidate import facts_of
 from sprint_eval.errors import CommandExit
@@ -16,13 +16,11 @@ from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadPool
 from sprint_eval.model_wrappers.sprint_router import SprintRouterLM
 from sprint_eval.outcomes import Outcomes
-from sprint_eval.prompt_facts import ATTRIBUTE, prompt_facts
-from sprint_eval.questions import masked_question_hash
+from sprint_eval.prompt_facts import ATTRIBUTE
 from sprint_eval.routing import Router, RouterConfig, train_router
 
 NAMES, KINDS = ("Tom", "Ann", "Eve", "Bob"), ("red", "old", "new")
 TRAINED = [f"{name} has {kind} pens" for name in NAMES for kind in KINDS]
-SETTINGS = {"until": ["\n\n"], "max_gen_toks": 4}
 
 
 class LetterEmbedder:
@@ -63,19 +61,6 @@ def build(router: Path, tiny_checkpoint: str, monkeypatch: pytest.MonkeyPatch) -
     return make
 
 
-def instances(texts: Sequence[str], n: int = 2, shots: int = 2, system: str | None = None) -> list[Any]:
-    made = []
-    for text in texts:
-        doc = {"question": text, "answer": "secret", "question_key": masked_question_hash(text)}
-        one = SimpleNamespace(args=(f"Q: {text}\nA:", SETTINGS), doc=doc, repeats=n, task_name="t")
-        setattr(one, ATTRIBUTE, prompt_facts(shots, system))
-        made += [one] * n
-    return made
-
-
-NEW = ["Sam eats nuts", "She bakes a tart"]
-
-
 def test_a_run_says_what_routing_cost_and_that_nothing_was_trained_on(build: Any) -> None:
     model = build()
     answers = model.generate_until(instances(NEW), disable_tqdm=True)
@@ -88,12 +73,7 @@ def test_a_run_says_what_routing_cost_and_that_nothing_was_trained_on(build: Any
 
 
 def test_trained_questions_are_refused_or_mark_the_run(build: Any) -> None:
-    asked = instances([*NEW, TRAINED[1]])
-    with pytest.raises(CommandExit, match="1 of 3 questions were in the router's training"):
-        build().generate_until(asked, disable_tqdm=True)
-    model = build(allow_trained_questions=True)
-    model.generate_until(asked, disable_tqdm=True)
-    assert model.get_model_info()["router_trained_on_test"] is True
+    check_refused_or_marked(build, TRAINED[1], "in the router's training", "router_trained_on_test")
 
 
 def test_a_trained_question_in_another_process_marks_the_run(
