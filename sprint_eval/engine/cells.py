@@ -168,14 +168,15 @@ class CellChooser:
         if below is None:
             return
         start = len(stage.tokens)
-        ran = list(map(below.where.get(row.keys[below.segment], {}).get, nodes))
-        if None not in ran:
+        where = below.where.get(row.keys[below.segment], {})
+        ran = [where[node] for node in nodes if node in where]
+        if len(ran) == len(nodes):
             stage.previous[0].extend(range(start, start + len(ran)))
-            stage.previous[1].extend(ran)  # type: ignore[arg-type]
+            stage.previous[1].extend(ran)
             return
         slots = row.slots[below.segment, place : place + len(nodes)].tolist()
-        for here, (there, slot) in enumerate(zip(ran, slots, strict=True), start):
-            into, source = (stage.store, slot) if there is None else (stage.previous, there)
+        for here, (node, slot) in enumerate(zip(nodes, slots, strict=True), start):
+            into, source = (stage.previous, where[node]) if node in where else (stage.store, slot)
             into[0].append(here)
             into[1].append(source)
 
