@@ -36,6 +36,7 @@ from sprint_eval.routing.training_data import key_groups, single_head_columns, s
 
 AUCS = (0.5, 0.55, 0.6, 0.7, 0.8, 0.9)
 DRAWS = 20
+DTYPE = "float32"  # what router_evidence.sh trains its routers in, on any processor
 
 
 def main() -> None:
@@ -81,7 +82,7 @@ def signal(
     outcomes: Outcomes, questions: list[str], z_test: np.ndarray, seeds: list[int]
 ) -> dict[str, dict[str, float]]:
     """AUCs out of fold on the training questions (mean over seeds of the folds), and on the test."""
-    embedder = SentenceEmbedder()
+    embedder = SentenceEmbedder(dtype=DTYPE)
     rows = (outcomes.z >= 0).all(axis=1)
     z = np.asarray(outcomes.z)[rows]
     texts = [question.question for question, kept in zip(outcomes.questions, rows, strict=True) if kept]
@@ -178,7 +179,7 @@ def control(
 
     With the differences that tell them apart: mean over questions, 95 % interval and permutation p, a k.
     """
-    embedder = SentenceEmbedder()
+    embedder = SentenceEmbedder(dtype=DTYPE)
     place = {str(head_set): column for column, head_set in enumerate(outcomes.pool)}
     passed: dict[str, list[np.ndarray]] = {}
     for seed in seeds:
