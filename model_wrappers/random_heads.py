@@ -11,8 +11,9 @@ from sprint_eval.model_wrappers.answers import Variant, check_pool_size
 from sprint_eval.model_wrappers.arguments import check_made_on
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
-from sprint_eval.model_wrappers.trained import ARGUMENT, TrainedQuestions
+from sprint_eval.model_wrappers.trained import ARGUMENT, TrainedQuestions, prompt_formats
 from sprint_eval.outcomes import Outcomes
+from sprint_eval.prompt_facts import check_prompt_facts
 from sprint_eval.questions import count_known
 from sprint_eval.routing import random_heads_draw
 
@@ -61,6 +62,9 @@ class RandomHeadsLM(HeadSetLM):
         check_made_on(made_on, self.fingerprint, found)
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
+        made = self._outcomes.manifest.prompt_format
+        for facts in prompt_formats(self, questions):
+            check_prompt_facts(made, facts, f"the outcomes in {self._folder} are of", "sweep this one")
         check_pool_size(self.METHOD, self._outcomes.pool, questions)
         most = max((question.n for question in questions), default=1)
         keys = [question.key for question in questions]

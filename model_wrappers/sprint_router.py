@@ -11,10 +11,8 @@ from sprint_eval.heads import HeadLayout
 from sprint_eval.model_wrappers.answers import Variant, check_pool_size
 from sprint_eval.model_wrappers.base import HeadSetLM
 from sprint_eval.model_wrappers.candidates import Question
-from sprint_eval.model_wrappers.trained import ARGUMENT, TrainedQuestions
-from sprint_eval.prompts import GenerationSettings
+from sprint_eval.model_wrappers.trained import ARGUMENT, TrainedQuestions, prompt_formats
 from sprint_eval.routing import Router
-from sprint_eval.routing.router import GENERATION
 
 
 class SprintRouterLM(HeadSetLM):
@@ -60,7 +58,8 @@ class SprintRouterLM(HeadSetLM):
         self._router.check_model(self.fingerprint, layout)
 
     def choose(self, questions: Sequence[Question]) -> list[list[Variant]]:
-        self._check_prompts(questions)
+        for facts in prompt_formats(self, questions):
+            self._router.check_prompts(facts)
         keys = [question.key for question in questions]
         self._trained.add(self._router.check_questions(keys, self._trained.allowed))
         check_pool_size(self.METHOD, self._router.pool, questions)
@@ -89,12 +88,3 @@ class SprintRouterLM(HeadSetLM):
         seconds = self.gather_object(self._routing_seconds)
         if self.rank == 0:
             self._slowest_seconds = max(seconds)
-
-    def _check_prompts(self, questions: Sequence[Question]) -> None:
-        """Refuse prompts built otherwise than in training: once for each way that stands among them."""
-        ways = {repr((question.prompt_facts, question.gen_kwargs)): question for question in questions}
-        for question in ways.values():
-            settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, self.model, self.tokenizer)
-            generation = {**settings.as_dict(), "think_end_token": self.think_end_token}
-            facts = {**self.prompt_facts(), **question.prompt_facts, GENERATION: generation}
-            self._router.check_prompts(facts)

@@ -1,14 +1,17 @@
-"""Questions that a method was made from: a run that asks them is refused, or marked."""
+"""What a method was made from: its questions, which a run may not ask unmarked, and its prompts' format."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sprint_eval.model_wrappers.arguments import as_bool
+from sprint_eval.prompt_facts import GENERATION
+from sprint_eval.prompts import GenerationSettings
 
 if TYPE_CHECKING:
     from sprint_eval.model_wrappers.base import HeadSetLM
+    from sprint_eval.model_wrappers.candidates import Question
 
 ARGUMENT = "allow_trained_questions"
 
@@ -43,3 +46,14 @@ class TrainedQuestions:
         counts: Iterable[int] = lm.gather_object(self._count)
         if lm.rank == 0:
             self.asked = sum(counts) > 0
+
+
+def prompt_formats(lm: HeadSetLM, questions: Iterable[Question]) -> list[dict[str, Any]]:
+    """How prompts were built and answers are decoded: once for each way that stands among them."""
+    ways = {repr((question.prompt_facts, question.gen_kwargs)): question for question in questions}
+    formats = []
+    for question in ways.values():
+        settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, lm.model, lm.tokenizer)
+        generation = {**settings.as_dict(), "think_end_token": lm.think_end_token}
+        formats.append({**lm.prompt_facts(), **question.prompt_facts, GENERATION: generation})
+    return formats

@@ -1,16 +1,24 @@
 """How a task built its prompts, told to the model with each request.
 
-A router is refused on prompts of another format than those of its training. What the model itself
+Heads that were chosen on prompts of one format are refused on another. What the model itself
 decides (its chat template) it knows; what the task decides it is told here.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Mapping
 from typing import Any
+
+from sprint_eval.errors import MismatchError
 
 ATTRIBUTE = "sprint_prompt_facts"
 """Attribute of a request in which our tasks leave them."""
+GENERATION = "generation"
+"""The one fact that is no part of the prompt: settings that decide a text."""
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def prompt_facts(num_fewshot: int, system_instruction: str | None) -> dict[str, Any]:
@@ -23,3 +31,38 @@ def prompt_facts(num_fewshot: int, system_instruction: str | None) -> dict[str, 
     text = system_instruction
     system = None if not text else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return {"num_fewshot": num_fewshot, "system_instruction": system}
+
+
+def check_prompt_facts(made: Mapping[str, Any], found: Mapping[str, Any], whose: str, instead: str) -> None:
+    """Refuse prompts of another format than those that something was made from.
+
+    Only facts known on both sides are compared. Other generation settings (stop strings, the token
+    limit, sampling) are warned of: a choice of heads may survive them.
+
+    Args:
+        made: facts of the prompts that it was made from.
+        found: facts of these prompts.
+        whose: what it is, for the message: "the router was trained on".
+        instead: what else there is to do: "train a router on this one".
+
+    Raises:
+        MismatchError: names the fact that differs.
+    """
+    for name, before in made.items():
+        if name not in found or found[name] == before or before == {}:
+            continue
+        if name == GENERATION:
+            changed = _differences(before, found[name])
+            _LOGGER.warning(
+                "%s answers decoded with %s; that choice of heads may not hold for these", whose, changed
+            )
+            continue
+        raise MismatchError(
+            f"{whose} prompts with {name} = {before!r}, these have {found[name]!r}; "
+            f"use the same prompt format, or {instead}"
+        )
+
+
+def _differences(before: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    changed = [name for name in before if name in here and before[name] != here[name]]
+    return ", ".join(f"{name} = {before[name]!r} (here {here[name]!r})" for name in changed) or "others"

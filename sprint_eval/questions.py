@@ -39,12 +39,18 @@ def masked_question_hash(text: str) -> str:
     return _digest(mask_numbers(text) or text)
 
 
-def count_known(asked: Iterable[str], known: Container[str], where: str, *, allow: bool) -> int:
+_ALLOW = "test on others, or allow it with allow_trained_questions=True and have the result marked"
+
+
+def count_known(
+    asked: Iterable[str], known: Container[str], where: str, *, allow: bool, instead: str = _ALLOW
+) -> int:
     """How many of the questions asked, told by their keys, are known.
 
     Args:
         where: what they are known from, for the message: "in the router's training".
         allow: count them instead of refusing.
+        instead: what there is to do, for the message.
 
     Raises:
         MismatchError: at least one is known, and ``allow`` is false.
@@ -53,8 +59,7 @@ def count_known(asked: Iterable[str], known: Container[str], where: str, *, allo
     found = sum(key in known for key in keys)
     if found and not allow:
         raise MismatchError(
-            f"{found} of {len(keys)} questions were {where} (as they are, or with other numbers); "
-            "test on others, or allow it with allow_trained_questions=True and have the result marked"
+            f"{found} of {len(keys)} questions were {where} (as they are, or with other numbers); {instead}"
         )
     return found
 

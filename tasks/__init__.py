@@ -4,6 +4,6 @@
 >>> task = load_task("rg_math_pass_at_n_fewshot", {"n": 4}, split="train")
 """
 
-from sprint_eval.tasks.loading import load_task, task_files
+from sprint_eval.tasks.loading import load_task, set_num_fewshot, task_files
 
-__all__ = ["load_task", "task_files"]
+__all__ = ["load_task", "set_num_fewshot", "task_files"]

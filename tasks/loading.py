@@ -69,6 +69,14 @@ def load_task(
     return task
 
 
+def set_num_fewshot(task: Any, wanted: int | None) -> None:
+    """As lm-eval's ``--num_fewshot``: a task that says 0 itself keeps it, ``None`` leaves the task's own."""
+    if wanted is not None and task.get_config("num_fewshot") != 0:
+        task.set_config(key="num_fewshot", value=wanted)
+    elif task.get_config("num_fewshot") is None:
+        task.set_config(key="num_fewshot", value=0)
+
+
 def _only_task(loaded: Mapping[str, Any], name: str) -> Any:
     tasks = list(loaded["tasks"].values())
     if len(tasks) != 1:

@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from sprint_eval.compare.checks import check_inputs
     from sprint_eval.compare.figure import write_figure
     from sprint_eval.compare.plan import plan
     from sprint_eval.compare.runner import carry_out, finished, run_lm_eval, shown
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("\n".join(shown(run) for run in runs))
         return 0
+    check_inputs(comparison)
     carry_out(runs, comparison.out, partial(run_lm_eval, processes=args.processes))
     board = _board(comparison, args.reference)
     # The leaderboard holds all that was ever run into this folder, and so does the figure.

@@ -13,6 +13,7 @@ from typing import Any
 from sprint_eval.errors import DataError, HeadError, MismatchError, StoreError
 from sprint_eval.files import read_json, write_json
 from sprint_eval.heads import HeadPool
+from sprint_eval.prompt_facts import GENERATION, prompt_facts
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -123,6 +124,14 @@ class Manifest:
     def head_pool(self) -> HeadPool:
         """The columns as head sets."""
         return HeadPool.from_names(self.pool)
+
+    @cached_property
+    def prompt_format(self) -> dict[str, Any]:
+        """How a question was put to the model, and how it answered, as far as that is known."""
+        told: dict[str, Any] = {}
+        if self.num_fewshot is not None:
+            told = prompt_facts(self.num_fewshot, self.facts.get("system_instruction"))
+        return {"chat_template": self.chat_template, **told, GENERATION: self.generation}
 
     def with_questions(self, questions: Sequence[StoredQuestion]) -> Manifest:
         """The same manifest for these rows."""

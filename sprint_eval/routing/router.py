@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from sprint_eval.errors import ArgumentError, HeadError, MismatchError
 from sprint_eval.heads import HeadLayout, HeadPool, HeadSet
+from sprint_eval.prompt_facts import check_prompt_facts
 from sprint_eval.questions import count_known
 from sprint_eval.routing.config import check_selection
 from sprint_eval.routing.embedder import FLOAT32, Embedder, SentenceEmbedder, check_embeddings
@@ -21,9 +21,6 @@ from sprint_eval.routing.selection import SelectionRule
 PROBE = "Tom has 3 boxes of 12 pencils and gives 7 pencils away. How many pencils are left?"
 _PROBE_TOLERANCE = 1e-3
 _COARSE_TOLERANCE = 3e-2  # bfloat16: rounding differs between processors; another model is at about 1
-GENERATION = "generation"  # the one prompt fact that is no part of the prompt
-
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -157,25 +154,12 @@ class Router:
     def check_prompts(self, facts: Mapping[str, Any]) -> None:
         """Refuse prompts of another format than the router was trained on.
 
-        Only facts known on both sides are compared. Other generation settings (stop strings, the
-        token limit, sampling) are warned of: a ranking may survive them.
-
         Raises:
             MismatchError: names the fact that differs.
         """
-        for name, trained in self.card.prompt_format.items():
-            if name not in facts or facts[name] == trained or trained == {}:
-                continue
-            if name == GENERATION:
-                _LOGGER.warning(
-                    "the router was trained on answers decoded with %s; its ranking may not hold for these",
-                    _differences(trained, facts[name]),
-                )
-                continue
-            raise MismatchError(
-                f"the router was trained on prompts with {name} = {trained!r}, "
-                f"these have {facts[name]!r}; use the same prompt format, or train a router on this one"
-            )
+        check_prompt_facts(
+            self.card.prompt_format, facts, "the router was trained on", "train a router on this one"
+        )
 
     def warm_up(self) -> None:
         """Load the embedder now, and check that it is the one of training.
@@ -226,11 +210,6 @@ class Router:
                 )
             self._probed = True
         return vectors
-
-
-def _differences(trained: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    changed = [name for name in trained if name in here and trained[name] != here[name]]
-    return ", ".join(f"{name} = {trained[name]!r} (here {here[name]!r})" for name in changed) or "others"
 
 
 def _close(found: np.ndarray, expected: np.ndarray, dtype: str) -> bool:

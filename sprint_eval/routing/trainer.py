@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from sprint_eval.outcomes import Outcomes
-from sprint_eval.outcomes.manifest import Manifest
-from sprint_eval.prompt_facts import prompt_facts
 from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST, RouterConfig
 from sprint_eval.routing.coverage import Predictions, fit_coverage
 from sprint_eval.routing.embedder import Embedder, SentenceEmbedder, check_embeddings
@@ -58,7 +56,7 @@ def train_router(
         selection=config.selection,
         question_keys=frozenset(data.all_keys),
         task=manifest.task,
-        prompt_format=_prompt_format(manifest),
+        prompt_format=manifest.prompt_format,
         hyperparameters=config.to_json(),
         counts=data.counts,
         metrics=metrics,
@@ -105,14 +103,6 @@ def _tune(
 
     folds = split_groups(key_groups(data.keys), config.folds, config.seed)
     return tune(embeddings, data.z[:, data.single], list(data.keys), folds, config)
-
-
-def _prompt_format(manifest: Manifest) -> dict[str, Any]:
-    """How a question was put to the model, and how it answered, as far as the outcomes know."""
-    told: dict[str, Any] = {}
-    if manifest.num_fewshot is not None:
-        told = prompt_facts(manifest.num_fewshot, manifest.facts.get("system_instruction"))
-    return {"chat_template": manifest.chat_template, **told, "generation": manifest.generation}
 
 
 def _rate(data: TrainingSet, name: str) -> float | None:

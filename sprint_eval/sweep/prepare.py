@@ -68,14 +68,12 @@ def prepare(config: SweepConfig, model: LoadedModel, task: Any = None) -> Prepar
 def load_task(config: SweepConfig) -> Any:
     """The lm-eval task over the questions of the split, set up as ``lm_eval``'s options would."""
     from sprint_eval.tasks import load_task as load
+    from sprint_eval.tasks import set_num_fewshot
 
     task = load(config.task, dict(config.metadata), split=config.split)
     if config.gen_kwargs:
         task.set_config(key="generation_kwargs", value=dict(config.gen_kwargs), update=True)
-    if config.num_fewshot is not None and task.get_config("num_fewshot") != 0:
-        task.set_config(key="num_fewshot", value=config.num_fewshot)
-    elif task.get_config("num_fewshot") is None:
-        task.set_config(key="num_fewshot", value=0)
+    set_num_fewshot(task, config.num_fewshot)
     task.set_fewshot_seed(seed=1234)  # lm-eval's default
     return task
 

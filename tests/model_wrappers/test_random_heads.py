@@ -9,6 +9,7 @@ import pytest
 from asked import NEW, check_refused_or_marked, instances
 
 from sprint_eval.candidate import facts_of
+from sprint_eval.errors import CommandExit
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadPool
 from sprint_eval.model_wrappers.random_heads import RandomHeadsLM
@@ -27,6 +28,7 @@ def build(tiny_checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         HeadPool.from_names([f"L0H{head}" for head in range(4)]),
         model=tiny_checkpoint,
         model_fingerprint=model_fingerprint(AutoModelForCausalLM.from_pretrained(tiny_checkpoint)),
+        num_fewshot=2,
     )
     monkeypatch.setattr(Outcomes, "load", lambda folder: outcomes)
 
@@ -46,3 +48,15 @@ def test_heads_are_drawn_from_the_cover(build: Any) -> None:
 
 def test_known_questions_are_refused_or_mark_the_run(build: Any) -> None:
     check_refused_or_marked(build, TRAINED[1], "in the outcomes z", "heads_chosen_on_test")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"shots": 0}, "the outcomes in z are of prompts with num_fewshot = 2, these have 0"),
+        ({"system": "Be brief."}, "system_instruction = None"),
+    ],
+)
+def test_prompts_of_another_format_are_refused(build: Any, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(CommandExit, match=message):
+        build().generate_until(instances(NEW, **asked), disable_tqdm=True)
