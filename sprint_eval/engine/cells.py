@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Span:
     key: Key
 
 
-@dataclass
+@dataclass(slots=True)
 class Run:
     """A request's tokens in a stage, and the slots of their whole past."""
 
@@ -73,6 +74,8 @@ class CellChooser:
         self._rows = rows
         self._prefixes = prefixes
         self._feeds = [row.feed for row in rows]
+        self._slots: list[list[list[int]]] = [[] for _ in rows]  # of each row's feed, segment by segment
+        self._last = len(segments) - 1
         self._offsets = np.cumsum([0, *(len(feed) for feed in self._feeds)]).tolist()
         self._below: StageDraft | None = None
         self.token_layers = 0
@@ -112,6 +115,8 @@ class CellChooser:
         for prefix, keys in self._prefixes:
             self._add_prefix(stage, prefix, keys, offset)
             offset += len(prefix)
+        if segment == self._last:
+            self._write_slots()
         self.token_layers += len(stage.tokens) * self._segments.layers(segment)
         here, there = stage.previous
         if self._below is not None and len(here) == len(stage.tokens) == len(self._below.tokens):
@@ -119,25 +124,32 @@ class CellChooser:
         self._below = stage
         return stage
 
+    def _write_slots(self) -> None:
+        """Into the rows' own arrays, which the runs' pasts are views of: once a row, not once a segment."""
+        for row, feed, slots in zip(self._rows, self._feeds, self._slots, strict=True):
+            base = len(row.path)
+            row.slots[:, base : base + len(feed)] = slots
+
     def _add_row(self, stage: StageDraft, number: int) -> None:
         row, feed, segment = self._rows[number], self._feeds[number], stage.segment
         key, base = row.keys[segment], len(row.path)
         cells = row.tree.cells(key)
         where = stage.where.setdefault(key, {})
         # Whole lists at a time: with many segments a loop over tokens here takes longer than a GPU's work.
-        found = list(map(cells.get, feed))
-        first = self._first_to_compute(row, feed, found, where, segment)
-        nodes, start = feed[first:], len(stage.tokens)
-        missing = [node for node, slot in zip(nodes, found[first:], strict=True) if slot is None]
-        if missing:
-            cells.update(zip(missing, self._cache.stores[segment].take(len(missing)), strict=True))
-        slots = list(map(cells.__getitem__, feed))
-        row.slots[segment, base : base + len(feed)] = slots
-        if not nodes:
+        slots: list[Any] = list(map(cells.get, feed))
+        first = slots.index(None) if None in slots else len(feed)  # cells are there for a leading part
+        if first < len(feed):
+            slots[first:] = self._cache.stores[segment].take(len(feed) - first)
+            cells.update(zip(feed[first:], slots[first:], strict=True))
+        self._slots[number].append(slots)
+        if segment == self._last:
+            first = self._first_to_decide(row, feed, first, where)
+        if first == len(feed):
             return
+        nodes, start = feed[first:], len(stage.tokens)
         end, offset = start + len(nodes), self._offsets[number]
         where.update(zip(nodes, range(start, end), strict=True))
-        self._add_sources(stage, row, nodes, base + first)
+        self._add_sources(stage, number, nodes, first)
         stage.tokens += range(offset + first, offset + len(feed))
         stage.slots += slots[first:]
         stage.runs.append(Run(start, end - start, row.slots[segment, : base + len(feed)]))
@@ -147,34 +159,24 @@ class CellChooser:
         else:
             stage.spans.append(Span(start, end, row.tree.prefix, key))
 
-    def _first_to_compute(
-        self,
-        row: Sequence,
-        feed: list[Node],
-        found: list[int | None],
-        where: dict[Node, int],
-        segment: int,
-    ) -> int:
-        """Cells exist for a leading part of the feed; logits need the last segment to run anew."""
-        first = found.index(None) if None in found else len(feed)
-        if segment == len(self._segments) - 1:
-            decided = range(len(row.pending) - 1, first)
-            first = next((i for i in decided if feed[i] not in where), first)
-        return first
+    def _first_to_decide(self, row: Sequence, feed: list[Node], first: int, where: dict[Node, int]) -> int:
+        """Logits need the last segment to run anew, also where its cells are there."""
+        decided = range(len(row.pending) - 1, first)
+        return next((i for i in decided if feed[i] not in where), first)
 
-    def _add_sources(self, stage: StageDraft, row: Sequence, nodes: list[Node], place: int) -> None:
+    def _add_sources(self, stage: StageDraft, number: int, nodes: list[Node], first: int) -> None:
         """Where the tokens' hidden states come from; from the embedding in the first segment."""
         below = self._below
         if below is None:
             return
         start = len(stage.tokens)
-        where = below.where.get(row.keys[below.segment], {})
+        where = below.where.get(self._rows[number].keys[below.segment], {})
         ran = [where[node] for node in nodes if node in where]
         if len(ran) == len(nodes):
             stage.previous[0].extend(range(start, start + len(ran)))
             stage.previous[1].extend(ran)
             return
-        slots = row.slots[below.segment, place : place + len(nodes)].tolist()
+        slots = self._slots[number][below.segment][first:]
         for here, (node, slot) in enumerate(zip(nodes, slots, strict=True), start):
             into, source = (stage.previous, where[node]) if node in where else (stage.store, slot)
             into[0].append(here)

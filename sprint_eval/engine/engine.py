@@ -13,6 +13,7 @@ import torch
 from sprint_eval.architectures import attention_layout
 from sprint_eval.engine.cache import Cache, Kept
 from sprint_eval.engine.counters import Counters
+from sprint_eval.engine.garbage import no_collection
 from sprint_eval.engine.limits import PeakMemory, default_limits, default_token_budget, is_out_of_memory
 from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.plan import Planner, StepPlan
@@ -199,13 +200,14 @@ class _Call:
         runner = Runner(self._model, self._segments, cache)
         with runner.open():
             while scheduler.unfinished:
-                batch = scheduler.next_step()
-                plan = planner.plan(batch)
+                with no_collection():
+                    plan = planner.plan(scheduler.next_step())
                 logits = runner.run(plan)
                 counters.forwards += 1
                 counters.token_forwards += plan.token_layers / self._segments.num_layers
                 counters.layers_skipped += plan.skipped_layers
-                finished = self._decide(plan, logits, scheduler, counters)
+                with no_collection():
+                    finished = self._decide(plan, logits, scheduler, counters)
                 if finished:
                     return finished
         return []

@@ -90,7 +90,11 @@ class Planner:
 
     def plan(self, sequences: SequenceOf[Sequence]) -> StepPlan:
         """The forward that computes every sequence's feed; takes the slots it writes to."""
-        rows = sorted(sequences, key=lambda sequence: (id(sequence.tree.prefix), sequence.order))
+        prefixes_in_order: dict[Prefix, int] = {}
+        for sequence in sequences:
+            prefixes_in_order.setdefault(sequence.tree.prefix, len(prefixes_in_order))
+        # Not by addresses: a run's forwards, and how they round, are then the same when it is done again.
+        rows = sorted(sequences, key=lambda one: (prefixes_in_order[one.tree.prefix], one.order))
         prefixes = self._missing_prefixes(rows)
         builder = CellChooser(self._segments, self._cache, rows, prefixes)
         drafts = [builder.stage(segment) for segment in range(len(self._segments))]
