@@ -62,23 +62,32 @@ def load_lm(model: str, device: str, dtype: str) -> Any:
     return HFLM(shaped, tokenizer=tokenizer, device=device, batch_size=16)
 
 
-def _qwen_math() -> Any:
+def _qwen_math(**narrower: Any) -> Any:
     """Qwen2.5-Math-1.5B without its weights: 28 layers of 12 query and 2 key/value heads."""
     from transformers import Qwen2Config
 
-    return Qwen2Config(
-        vocab_size=151936,
-        hidden_size=1536,
-        intermediate_size=8960,
-        num_hidden_layers=28,
-        num_attention_heads=12,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-    )
+    shape = {
+        "vocab_size": 151936,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    }
+    return Qwen2Config(**shape | narrower)
 
 
-SHAPES: dict[str, Callable[[], Any]] = {"qwen2.5-math-1.5b": _qwen_math}
+def _narrow_qwen_math() -> Any:
+    """The same layers and heads, with next to nothing to compute in them."""
+    return _qwen_math(hidden_size=48, intermediate_size=16, vocab_size=49152, initializer_range=0.5)
+
+
+SHAPES: dict[str, Callable[[], Any]] = {
+    "qwen2.5-math-1.5b": _qwen_math,
+    "qwen2.5-math-1.5b-narrow": _narrow_qwen_math,
+}
 """Models that a machine without a hub can time: how long a token takes does not depend on the weights."""
 
 
