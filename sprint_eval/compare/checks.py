@@ -31,9 +31,9 @@ def check_inputs(comparison: Comparison) -> None:
     specs = [parse_method(name) for name in comparison.methods]
     routed = any(spec.needs_router for spec in specs)
     chosen = any(spec.needs_outcomes and spec.kind != "oracle" for spec in specs)
+    if not (routed or chosen):
+        return
     for name in comparison.tasks:
-        if not (routed or chosen):
-            return
         task = _load(name, comparison)
         if task is None:
             continue

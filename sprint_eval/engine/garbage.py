@@ -12,7 +12,7 @@ def no_collection() -> Iterator[None]:
     """Inside the block nothing looks for cycles; what has no references is freed all the same.
 
     A plan is tens of thousands of small objects. Each few hundred of them would set off a search, some
-    through all objects there are, and together these took as long as the planning. A model's forward
+    through all objects there are, which takes a good part of the time of planning. A model's forward
     stays outside: cycles there may hold tensors.
     """
     enabled = gc.isenabled()

@@ -26,6 +26,13 @@ def instances(texts: Sequence[str], n: int = 2, shots: int = 2, system: str | No
     return made
 
 
+OTHER_PROMPTS = [
+    ({"shots": 0}, "num_fewshot = 2, these have 0"),
+    ({"system": "Be brief."}, "system_instruction = None"),
+]
+"""Ways to ask that differ from prompts with two worked examples, and what a refusal says."""
+
+
 def check_refused_or_marked(build: Callable[..., Any], known: str, words: str, fact: str) -> None:
     """One ``known`` question among new ones is refused in these words, or allowed and said in ``fact``."""
     asked = instances([*NEW, known])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from asked import NEW, check_refused_or_marked, instances
+from asked import NEW, OTHER_PROMPTS, check_refused_or_marked, instances
 
 from sprint_eval.candidate import facts_of
 from sprint_eval.errors import CommandExit
@@ -50,13 +50,7 @@ def test_known_questions_are_refused_or_mark_the_run(build: Any) -> None:
     check_refused_or_marked(build, TRAINED[1], "in the outcomes z", "heads_chosen_on_test")
 
 
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ({"shots": 0}, "the outcomes in z are of prompts with num_fewshot = 2, these have 0"),
-        ({"system": "Be brief."}, "system_instruction = None"),
-    ],
-)
+@pytest.mark.parametrize(("asked", "message"), OTHER_PROMPTS)
 def test_prompts_of_another_format_are_refused(build: Any, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(CommandExit, match=message):
         build().generate_until(instances(NEW, **asked), disable_tqdm=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from asked import NEW, check_refused_or_marked, instances
+from asked import NEW, OTHER_PROMPTS, check_refused_or_marked, instances
 
 from sprint_eval.candidate import facts_of
 from sprint_eval.errors import CommandExit
@@ -93,13 +93,7 @@ def test_a_trained_question_in_another_process_marks_the_run(
     assert info["requests_by_process"] == [4, 4]
 
 
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ({"shots": 0}, "num_fewshot = 2, these have 0"),
-        ({"system": "Be brief."}, "system_instruction = None"),
-    ],
-)
+@pytest.mark.parametrize(("asked", "message"), OTHER_PROMPTS)
 def test_prompts_of_another_format_are_refused(build: Any, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(CommandExit, match=message):
         build().generate_until(instances(NEW, **asked), disable_tqdm=True)
