@@ -19,9 +19,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from sprint_eval.engine import varlen
 from sprint_eval.engine.buckets import Buckets
 from sprint_eval.engine.cache import Cache, PrefixCells
-from sprint_eval.engine.cells import Span
 from sprint_eval.engine.kernel import Kernel
-from sprint_eval.engine.plan import Stage
+from sprint_eval.engine.stages import Span, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -193,7 +192,7 @@ def _by_head(both: Tensor) -> tuple[Tensor, Tensor]:
 def _longest(stage: Stage) -> int:
     """Tokens that a query of the stage may look back on, its own prefix included."""
     prefixes = [len(span.prefix) for span in (*stage.spans, *(span for span, _ in stage.prefixes))]
-    return max(prefixes, default=0) + max((len(run.past) for run in stage.runs), default=0)
+    return max(prefixes, default=0) + int(stage.runs.lengths.max(initial=0))
 
 
 def _positions(stage: Stage) -> Tensor:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sprint_eval.engine.cells import Run
-from sprint_eval.engine.plan import Stage, index
+from sprint_eval.engine.cells import Runs
+from sprint_eval.engine.stages import Stage, index
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,45 +56,44 @@ class Buckets:
 
     @classmethod
     def _build(cls, stage: Stage) -> Buckets:
-        buckets: list[Bucket] = []
-        unpad = np.zeros(sum(run.width for run in stage.runs), dtype=np.int64)
+        runs, buckets = stage.runs, []
+        unpad = np.zeros(int(runs.widths.sum()), dtype=np.int64)
+        offsets = runs.offsets
         offset, device = 0, stage.tokens.device
-        for members in _similar(stage.runs):
-            width, length = max(run.width for run in members), max(len(run.past) for run in members)
-            queries = np.zeros((len(members), width), dtype=np.int64)
-            context = np.zeros((len(members), length), dtype=np.int64)
-            places = np.zeros((len(members), width), dtype=np.int64)
-            for row, run in enumerate(members):
-                span = np.arange(run.width)
-                queries[row, : run.width] = run.start + span
-                context[row, : len(run.past)] = run.past
-                places[row, : run.width] = len(run.past) - run.width + span
-                unpad[run.start : run.start + run.width] = offset + row * width + span
+        for members in _similar(runs):
+            widths, lengths = runs.widths[members], runs.lengths[members]
+            width, length = np.arange(widths.max()), np.arange(lengths.max())
+            there, seen = width < widths[:, None], length < lengths[:, None]
+            queries = np.where(there, runs.starts[members][:, None] + width, 0)
+            context = np.where(seen, runs.past[np.where(seen, offsets[members][:, None] + length, 0)], 0)
+            places = np.where(there, (lengths - widths)[:, None] + width, 0)
+            unpad[queries[there]] = offset + np.flatnonzero(there)
             offset += queries.size
             buckets.append(
                 Bucket(
                     index(queries.ravel(), device),
                     index(context.ravel(), device),
                     index(places, device),
-                    (len(members), width, length),
+                    (len(members), len(width), len(length)),
                 )
             )
         return cls(buckets, index(unpad, device))
 
 
-def _similar(runs: list[Run]) -> list[list[Run]]:
+def _similar(runs: Runs) -> list[list[int]]:
     """Runs of similar width and length together, so that padding stays small."""
-    groups: list[list[Run]] = []
-    true = longest = 0
-    for run in sorted(runs, key=lambda run: (run.width, len(run.past)), reverse=True):
-        size = run.width * len(run.past)
+    groups: list[list[int]] = []
+    first = true = longest = 0  # width of the last group's first run; the group's size; its longest past
+    sizes = list(zip(runs.widths.tolist(), runs.lengths.tolist(), strict=True))
+    for run in sorted(range(len(runs)), key=sizes.__getitem__, reverse=True):
+        width, length = sizes[run]
+        size = width * length
         if groups:
-            first = groups[-1][0]
-            padded = (len(groups[-1]) + 1) * first.width * max(longest, len(run.past))
+            padded = (len(groups[-1]) + 1) * first * max(longest, length)
             if padded <= max(_PADDING * (true + size), _SMALL):
                 groups[-1].append(run)
-                true, longest = true + size, max(longest, len(run.past))
+                true, longest = true + size, max(longest, length)
                 continue
         groups.append([run])
-        true, longest = size, len(run.past)
+        first, true, longest = width, size, length
     return groups

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from sprint_eval.engine.prefixes import SHORTEST, agreed
 from sprint_eval.engine.segments import Key, Segments
+from sprint_eval.engine.slots import NONE, Columns, Slots
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,33 +21,17 @@ if TYPE_CHECKING:
 _SLACK = 8  # tokens that a kept prefix may be shorter than a call's own
 
 
-class SlotStore:
+class Store:
     """Slots of one segment, each holding one token's keys, values and outgoing hidden state.
 
     Tensors are made at the first write, when shapes are known. On a CPU their pages take memory
-    only once written, and slots are reused last-freed first, so what is reserved costs nothing.
+    only once written, so what is reserved costs nothing.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._free = list(range(capacity - 1, -1, -1))
         self._keys_values: dict[int, Tensor] = {}  # layer -> [capacity, 2, kv_heads, head_dim]
         self._hidden: Tensor | None = None  # [capacity, hidden]
-
-    @property
-    def free(self) -> int:
-        """Number of free slots."""
-        return len(self._free)
-
-    def take(self, count: int) -> list[int]:
-        """Free slots; the scheduler has seen to it that there are so many."""
-        rest = len(self._free) - count
-        taken = self._free[rest:]
-        del self._free[rest:]
-        return taken[::-1]
-
-    def release(self, slots: Iterable[int]) -> None:
-        self._free.extend(slots)
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Store keys and values, each ``[tokens, kv_heads, head_dim]``; returns the layer's store."""
@@ -144,13 +130,37 @@ def _near(prefix: Prefix, prompt: tuple[int, ...], length: int, alone: bool) -> 
 
 
 class Cache:
-    """All segments' slots."""
+    """All segments' slots, and what stands in them."""
 
     def __init__(self, segments: Segments, capacity: int) -> None:
         self.capacity = capacity
-        self.stores = [SlotStore(capacity) for _ in range(len(segments))]
+        self.stores = [Store(capacity) for _ in range(len(segments))]
+        self.slots = Slots(len(segments), capacity)
+        self.columns = Columns(len(segments))
 
     @property
     def free(self) -> int:
         """Slots free in every segment."""
-        return min(store.free for store in self.stores)
+        return self.slots.free
+
+    def release(self, columns: np.ndarray, asked: np.ndarray) -> list[int]:
+        """Free cells that are computed.
+
+        Args:
+            columns: ``[n]``; one may be named twice.
+            asked: ``[segments, n]``, which of their cells.
+
+        Returns:
+            Those of the columns that hold nothing any more.
+        """
+        order = np.argsort(columns, kind="stable")
+        columns = columns[order]
+        firsts = np.flatnonzero(np.diff(columns, prepend=NONE))
+        columns, asked = columns[firsts], np.logical_or.reduceat(asked[:, order], firsts, axis=1)
+        block = self.columns.table[:, columns]
+        freed = asked & (block != NONE)
+        self.slots.release(freed.sum(1), block[freed])
+        block[freed] = NONE
+        self.columns.table[:, columns] = block
+        empty: list[int] = columns[(block == NONE).all(0)].tolist()
+        return empty

@@ -217,7 +217,7 @@ class _Call:
     ) -> list[Sequence]:
         """Choose tokens, keep the drafts that agree with them, and part with what is finished."""
         finished: list[Sequence] = []
-        guesses: list[tuple[Sequence, Node]] = []
+        guesses: list[tuple[Sequence, list[Node]]] = []
         best = logits.argmax(-1).tolist()
         # All tokens are chosen before anything is kept: choosing may run out of memory, and the
         # requests must then stand where they stood before this forward.
@@ -237,7 +237,7 @@ class _Call:
                 accepted += 1
             counters.drafted_tokens += len(draft)
             counters.accepted_tokens += accepted
-            guesses += [(sequence, node) for node in draft]
+            guesses.append((sequence, draft[accepted:]))
             scheduler.settle(sequence, accepted, followed)
             sequence.pending = [tip]
             if sequence.finish_reason is not None:
@@ -267,7 +267,6 @@ class _Call:
             if request.stop not in checkers:
                 checkers[request.stop] = StopChecker(self._tokenizer, request.stop, self._settings)
             keys = self._segments.keys(request.heads)
-            trees[prompt].join(keys)
             order = self._segments.order(request.heads)
             sequences.append(Sequence(index, request, trees[prompt], keys, order, checkers[request.stop]))
         return sequences

@@ -9,8 +9,7 @@ import torch
 
 from sprint_eval.engine import varlen
 from sprint_eval.engine.buckets import Bucket
-from sprint_eval.engine.cells import Span
-from sprint_eval.engine.plan import Stage
+from sprint_eval.engine.stages import Span, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -104,7 +104,6 @@ def _shared_logits(model: Any, variants: list[HeadSet]) -> Tensor:
     sequences = []
     for index, variant in enumerate(variants):
         keys = segments.keys(variant)
-        tree.join(keys)
         request = Request(prompt, variant)
         sequences.append(Sequence(index, request, tree, keys, segments.order(variant), checker))
     planner, runner = Planner(segments, cache, model.device), Runner(model, segments, cache)

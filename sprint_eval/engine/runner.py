@@ -17,8 +17,9 @@ import torch
 from sprint_eval.architectures import attention_layout
 from sprint_eval.engine.attention import LayerAttention, packed
 from sprint_eval.engine.cache import Cache
-from sprint_eval.engine.plan import Stage, StepPlan
+from sprint_eval.engine.plan import StepPlan
 from sprint_eval.engine.segments import Segments
+from sprint_eval.engine.stages import Stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

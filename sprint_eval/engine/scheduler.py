@@ -8,13 +8,14 @@ first answer is there to draft from.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, replace
 
 from sprint_eval.engine.cache import Cache
 from sprint_eval.engine.drafts import Drafter, DraftPolicy
 from sprint_eval.engine.prefix_memory import PrefixMemory
 from sprint_eval.engine.sequence import Sequence
-from sprint_eval.engine.tree import Node
+from sprint_eval.engine.tree import Node, Stretch, release_guesses
 from sprint_eval.errors import GenerationError
 
 _ANSWERS_A_PROMPT = 8  # answers' worth of distinct tokens that a prompt's tree is expected to hold
@@ -98,7 +99,7 @@ class Scheduler:
         return list(self.live)
 
     def settle(self, sequence: Sequence, accepted: int, followed: bool) -> None:
-        """After a forward: ``accepted`` drafted tokens stood, the others' cells are freed.
+        """After a forward ``accepted`` drafted tokens stood.
 
         ``followed`` tells drafts along a sibling's answer from those after a divergence.
         """
@@ -106,13 +107,24 @@ class Scheduler:
         self.drafter.score(draft, accepted, followed)
         sequence.path += pending + draft[:accepted]
         sequence.draft = []
-        sequence.tree.forget(sequence.keys, draft[accepted:], self._cache)
 
-    def drop_guesses(self, guesses: Iterable[tuple[Sequence, Node]]) -> None:
-        """Remove drafted nodes that no answer took, once all of a forward's decisions are made."""
-        for sequence, node in guesses:
-            if not node.visits:
-                sequence.tree.discard(node, sequence.keys, self._cache)
+    def drop_guesses(self, guesses: SequenceOf[tuple[Sequence, list[Node]]]) -> None:
+        """After all of a forward's decisions: free what was computed for drafted nodes that did not stand.
+
+        Those that no answer took are removed.
+        """
+        freed: list[tuple[Stretch, list[Node]]] = []
+        for sequence, nodes in guesses:
+            if (
+                sequence.finish_reason
+            ):  # what it alone used is free already; of nodes that stay the rest is others'
+                nodes = [node for node in nodes if not node.visits]
+            freed += [(stretch, nodes) for stretch in sequence.stretches if nodes]
+        release_guesses(freed, self._cache)
+        for sequence, nodes in guesses:
+            for node in nodes:
+                if not node.visits:
+                    sequence.tree.discard(node)
 
     def finish(self, sequence: Sequence) -> None:
         """Give a finished request's place and cells back."""
@@ -120,7 +132,8 @@ class Scheduler:
         sequence.tree.live -= 1
         sequence.tree.answers += 1
         self.drafter.learn(sequence)
-        sequence.tree.leave(sequence.keys, self._cache)
+        sequence.tree.leave(sequence.keys, sequence.stretches, self._cache)
+        sequence.part()
 
     def _admit(self, tokens: int) -> int:
         """Start waiting requests while the forward has room; returns its tokens, prefixes left out."""
@@ -164,7 +177,7 @@ class Scheduler:
                 return
             sequence = self.live.pop()
             sequence.tree.live -= 1
-            sequence.tree.clear(self._cache, sequence.keys)
+            sequence.tree.clear(self._cache, sequence.stretches)
             sequence.restart()
             self._waiting.insert(0, sequence)
 

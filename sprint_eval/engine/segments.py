@@ -9,7 +9,7 @@ for the same tokens. A :class:`Key` names such a state.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sprint_eval.heads import Head, HeadSet
 
@@ -18,19 +18,24 @@ class Key:
     """What decides the states in one segment: the heads pruned up to its end. Compared by identity.
 
     Attributes:
+        number: tells keys of the same segments apart.
         shared: several head sets have this key, so that one can start from another's states.
     """
 
-    __slots__ = ("heads", "segment", "shared")
+    __slots__ = ("_pruned", "heads", "number", "segment", "shared")
 
-    def __init__(self, segment: int, heads: tuple[Head, ...]) -> None:
+    def __init__(self, segment: int, heads: tuple[Head, ...], number: int = 0) -> None:
         self.segment = segment
         self.heads = heads
+        self.number = number
         self.shared = False
+        self._pruned: dict[int, list[int]] = {}
+        for head in heads:
+            self._pruned.setdefault(head.layer, []).append(head.head)
 
-    def pruned_in(self, layer: int) -> list[int]:
+    def pruned_in(self, layer: int) -> Sequence[int]:
         """The heads pruned in one layer."""
-        return [head.head for head in self.heads if head.layer == layer]
+        return self._pruned.get(layer, ())
 
 
 class Segments:
@@ -78,5 +83,5 @@ class Segments:
         below = tuple(head for head in heads if head.layer < self.ends[segment])
         name = (segment, below)
         if name not in self._keys:
-            self._keys[name] = Key(segment, below)
+            self._keys[name] = Key(segment, below, len(self._keys))
         return self._keys[name]

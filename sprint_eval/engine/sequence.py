@@ -11,11 +11,13 @@ from sprint_eval.engine.tree import AnswerTree, Node
 
 
 class Sequence:
-    """A request's way through its prompt's answer tree.
+    """A request's way through its prompt's answer tree, which is told of it.
 
     Attributes:
         index: the request's place in the caller's list.
         keys: its key in each segment.
+        key_numbers: ``[segments]``, their numbers.
+        stretches: the segments from one pruned layer to the next, each with the tree's cells under its heads.
         path: nodes behind the prefix that are computed in every segment.
         pending: nodes that are known (prompt or chosen tokens) and yet to be computed; never empty.
         draft: nodes guessed to follow, computed in the same forward and kept while they agree.
@@ -36,6 +38,8 @@ class Sequence:
         self.request = request
         self.tree = tree
         self.keys = keys
+        self.key_numbers = np.array([key.number for key in keys])
+        self.stretches = tree.join(keys)
         self.order = order
         self.tokens: list[int] = []
         self.finish_reason: FinishReason | None = None
@@ -90,3 +94,7 @@ class Sequence:
         self.pending = self.path + self.pending
         self.path = []
         self.draft = []
+
+    def part(self) -> None:
+        """It is finished, and what it holds of the cache is others'."""
+        self.slots = self.slots[:, :0].copy()

@@ -7,20 +7,20 @@ log-sum-exp that merging two parts takes; the wrapper around it drops both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
 from sprint_eval.engine.cache import PrefixCells
-from sprint_eval.engine.cells import Run, Span
-from sprint_eval.engine.plan import Stage, index
+from sprint_eval.engine.stages import Stage, together
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Counts: TypeAlias = "SequenceOf[int] | np.ndarray"
 
 _FROM_BOTTOM_RIGHT = 2  # the kernel's name for: a sequence's last query sees all of its keys
 _EVERYTHING = 0
@@ -45,18 +45,23 @@ class Lengths:
     _weights: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, queries: SequenceOf[int], keys: SequenceOf[int], device: torch.device) -> Lengths:
+    def of(cls, queries: Counts, keys: Counts, device: torch.device) -> Lengths:
         """Of sequences of so many queries and keys."""
-        widths = np.asarray(queries)
-        starts = np.cumsum([0, *widths])
-        sequence = np.repeat(np.arange(len(widths)), widths)
-        return cls(
-            _boundaries(queries, device),
-            _boundaries(keys, device),
-            (max(queries), max(keys)),
-            index(sequence, device),
-            index(np.arange(starts[-1]) - starts[sequence], device),
-        )
+        return cls.beside(queries, keys, device)[0]
+
+    @classmethod
+    def beside(
+        cls, queries: Counts, keys: Counts, device: torch.device, *others: np.ndarray
+    ) -> tuple[Lengths, list[Tensor]]:
+        """Of sequences of so many queries and keys; and ``others``, which come in the same copy."""
+        starts, past = (np.cumsum([0, *counts]) for counts in (queries, keys))
+        sequence = np.repeat(np.arange(len(queries)), queries)
+        place = np.arange(len(sequence)) - starts[sequence]
+        numbers = [np.concatenate((starts, past)), sequence, place, *others]
+        bounds, sequences, places, *tensors = together(numbers, device)
+        ends = bounds.to(torch.int32).split(len(starts))
+        longest = int(np.max(queries)), int(np.max(keys))
+        return cls(ends[0], ends[1], longest, sequences, places), tensors
 
     def weights(self, padded: Tensor) -> Tensor:
         """The kernel's padded log-sum-exp ``[sequences, heads, most]`` as ``[queries, heads]``."""
@@ -84,9 +89,8 @@ class OwnPasts:
         """A stage's, the same for all of its layers."""
         found: OwnPasts | None = stage.memo.get("pasts")
         if found is None:
-            device = stage.tokens.device
-            context = index(np.concatenate([run.past for run in stage.runs]), device)
-            lengths = Lengths.of([r.width for r in stage.runs], [len(r.past) for r in stage.runs], device)
+            runs = stage.runs
+            lengths, (context,) = Lengths.beside(runs.widths, runs.lengths, stage.tokens.device, runs.past)
             found = stage.memo["pasts"] = cls(context, lengths)
         return found
 
@@ -117,7 +121,8 @@ class Joined:
         ``query``: ``[rows, heads, head_dim]``.
         """
         if "joined" not in stage.memo:
-            tokens = sum(len(span.prefix) + len(run.past) for span, run in _by_run(stage))
+            in_front = _span_of_run(stage, [len(span.prefix) for span in stage.spans])
+            tokens = len(stage.runs.past) + int(in_front.sum())
             width = 2 * query.shape[1] * query.shape[2] * query.element_size()
             fits = tokens * width <= _JOINED_BYTES or not any(len(span.prefix) for span in stage.spans)
             stage.memo["joined"] = cls._join(stage, query.device) if fits else None
@@ -126,26 +131,25 @@ class Joined:
 
     @classmethod
     def _join(cls, stage: Stage, device: torch.device) -> Joined:
-        own = np.concatenate([run.past for run in stage.runs])
-        prefixes: dict[int, tuple[PrefixCells, np.ndarray]] = {}
-        places, lengths = [], []
-        end, first = len(own), 0
-        for span, run in _by_run(stage):
-            if len(span.prefix):
-                cells = span.prefix.cells[span.key]
-                if id(cells) not in prefixes:
-                    prefixes[id(cells)] = (cells, np.arange(end, end + len(span.prefix)))
-                    end += len(span.prefix)
-                places.append(prefixes[id(cells)][1])
-            places.append(np.arange(first, first + len(run.past)))
-            first += len(run.past)
-            lengths.append(len(span.prefix) + len(run.past))
-        return cls(
-            index(own, device),
-            [cells for cells, _ in prefixes.values()],
-            index(np.concatenate(places), device),
-            Lengths.of([run.width for run in stage.runs], lengths, device),
+        runs = stage.runs
+        begin: dict[int, int] = {}  # of each prefix among own and prefixes' tokens
+        prefixes: list[PrefixCells] = []
+        end = len(runs.past)
+        for span in stage.spans:
+            if len(span.prefix) and id(cells := span.prefix.cells[span.key]) not in begin:
+                begin[id(cells)] = end
+                end += len(span.prefix)
+                prefixes.append(cells)
+        behind = [(begin.get(id(s.prefix.cells.get(s.key)), 0), len(s.prefix)) for s in stage.spans]
+        starts, widths = _span_of_run(stage, behind).T
+        # In turn each request's prefix and its own tokens.
+        first = np.stack((starts, runs.offsets), 1).ravel()
+        count = np.stack((widths, runs.lengths), 1).ravel()
+        places = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
+        lengths, (own, places_there) = Lengths.beside(
+            runs.widths, widths + runs.lengths, device, runs.past, places
         )
+        return cls(own, prefixes, places_there, lengths)
 
     def keys_values(self, store: Tensor, layer: int) -> Tensor:
         """``[keys, 2, kv_heads, head_dim]``, from a layer's ``[capacity, 2, kv_heads, head_dim]``."""
@@ -156,14 +160,10 @@ class Joined:
         return together.index_select(0, self.places)
 
 
-def _by_run(stage: Stage) -> Iterator[tuple[Span, Run]]:
-    """A stage's requests, each with the span of tokens it stands in."""
-    spans = iter(stage.spans)
-    span = next(spans)
-    for run in stage.runs:
-        while run.start >= span.end:
-            span = next(spans)
-        yield span, run
+def _span_of_run(stage: Stage, values: SequenceOf[Any]) -> np.ndarray:
+    """For each of a stage's requests the value of the span of tokens that it stands in."""
+    ends = [span.end for span in stage.spans]
+    return np.asarray(values)[np.searchsorted(ends, stage.runs.starts, side="right")]
 
 
 def fits(query: Tensor) -> bool:
@@ -224,7 +224,3 @@ def _run(
         scale=scale,
     )
     return output[0], weight
-
-
-def _boundaries(lengths: SequenceOf[int], device: torch.device) -> Tensor:
-    return index(np.cumsum([0, *lengths]), device).to(torch.int32)

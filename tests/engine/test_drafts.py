@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from sprint_eval.engine.cache import Cache, Prefix, SlotStore
+import numpy as np
+
+from sprint_eval.engine.cache import Cache, Prefix
 from sprint_eval.engine.drafts import Drafter, DraftPolicy
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.segments import Key, Segments
 from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker
-from sprint_eval.engine.tree import AnswerTree, Node
-from sprint_eval.heads import HeadSet
+from sprint_eval.engine.tree import AnswerTree, Node, release_guesses
+from sprint_eval.heads import Head, HeadSet
 
 FAR = DraftPolicy(tokens=10, confidence=0.01, realign=2)
 
@@ -27,7 +29,6 @@ def make(sampling: Sampling | None = None, limit: int = 20) -> tuple[AnswerTree,
     tree = AnswerTree(Prefix(()), (1, 2))
     segments = Segments([HeadSet()], 3)
     keys = segments.keys(HeadSet())
-    tree.join(keys)
     request = Request((1, 2), max_new_tokens=limit, sampling=sampling or Sampling())
     checker = StopChecker(None, (), DecodingSettings(()))
     return tree, Sequence(0, request, tree, keys, (), checker)
@@ -94,25 +95,25 @@ def test_drafts_shorten_where_they_fail() -> None:
     assert before > len(drafter.draft(sequence, policy))
 
 
-def test_discarded_guesses_give_their_slots_back() -> None:
-    """Whoever drafted a token gives up its own cell of it; the first to do so removes the node."""
+def test_guesses_that_did_not_stand_give_their_slots_back() -> None:
+    """Whoever drafted a token gives up its own cell of it, unless it is an answer's and others may use it."""
     tree, sequence = make()
     cache = Cache(Segments([HeadSet()], 3), 4)
-    guess, mine, another = tree.prompt[-1].child(9), sequence.keys[0], Key(0, ())
-    for key in (mine, another):
-        (tree.cells(key)[guess],) = cache.stores[0].take(1)
+    guess, (mine,) = tree.prompt[-1].child(9), sequence.stretches
+    (other,) = tree.join([Key(0, (Head(0, 1),))])
+    for stretch in (mine, other):
+        (column,) = stretch.track.find([guess], cache)
+        cache.columns.table[:, column] = cache.slots.take(np.array([1]))
     assert cache.free == 2
-    tree.discard(guess, [mine], cache)
+    release_guesses([(mine, [guess]), (mine, [guess])], cache)
     assert cache.free == 3
-    assert 9 not in tree.prompt[-1].children
-    tree.discard(guess, [another], cache)
+    assert guess not in mine.track.columns
+    tree.join([Key(0, (Head(0, 1),))])
+    tree.visit(guess)
+    release_guesses([(mine, [guess]), (other, [guess])], cache)
+    assert cache.free == 3
+    guess.visits = 0
+    release_guesses([(other, [guess])], cache)
     assert cache.free == 4
-
-
-def test_slots_are_taken_last_freed_first() -> None:
-    store = SlotStore(5)
-    assert store.take(2) == [0, 1]
-    store.release([0])
-    assert store.take(3) == [0, 2, 3]
-    assert store.take(0) == []
-    assert store.free == 1
+    tree.discard(guess)
+    assert 9 not in tree.prompt[-1].children

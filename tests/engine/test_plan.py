@@ -37,7 +37,6 @@ def test_prefixes_stand_in_the_order_of_the_requests(backwards: bool) -> None:
         for heads in pool:
             request = Request((*prefix.tokens, prefix.tokens[0] + 20), heads, 4)
             keys = segments.keys(heads)
-            tree.join(keys)
             order = segments.order(heads)
             sequences.append(Sequence(len(sequences), request, tree, keys, order, checker))
     plan = Planner(segments, Cache(segments, 64), torch.device("cpu")).plan(sequences)

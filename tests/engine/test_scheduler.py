@@ -83,13 +83,12 @@ def test_no_slot_is_left_to_a_rejected_guess(
 
     def watching(self: Scheduler, guesses: Any) -> None:
         nonlocal rejected, held
-        guesses = list(guesses)
         drop(self, guesses)
-        rejected += sum(not node.visits for _, node in guesses)
+        rejected += sum(not node.visits for _, nodes in guesses for node in nodes)
         for tree in {id(sequence.tree): sequence.tree for sequence in self.live}.values():
-            for cells in tree._cells.values():
-                held += len(cells)
-                assert all(node.visits or node in tree.prompt for node in cells)
+            for track in tree._tracks.values():
+                held += len(track.columns)
+                assert all(node.visits or node in tree.prompt for node in track.columns)
 
     monkeypatch.setattr(Scheduler, "drop_guesses", watching)
     policy = DraftPolicy(4, 0.0, 1)

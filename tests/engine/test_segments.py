@@ -33,7 +33,7 @@ def test_variants_share_keys_until_they_part() -> None:
     assert len({base[2], two[2], both[2], four[2]}) == 4
     assert both[2].pruned_in(4) == [1]
     assert both[2].pruned_in(2) == [0]
-    assert both[2].pruned_in(5) == []
+    assert both[2].pruned_in(5) == ()
 
 
 @given(st.lists(head_sets, min_size=1, max_size=8))

@@ -14,9 +14,9 @@ from test_engine import make_engine, make_requests, one_by_one, tokens
 
 from sprint_eval.engine import varlen
 from sprint_eval.engine.cache import Prefix, PrefixCells
-from sprint_eval.engine.cells import Run, Span
-from sprint_eval.engine.plan import Stage
+from sprint_eval.engine.cells import Runs
 from sprint_eval.engine.segments import Segments
+from sprint_eval.engine.stages import Span, Stage
 from sprint_eval.heads import HeadSet
 from sprint_eval.pruning.surgery import cut
 
@@ -124,7 +124,7 @@ def make_stage() -> Stage:
         slots=torch.tensor([3, 4, 1, 8]),
         spans=[Span(0, 2, long, heads[0]), Span(2, 3, short, heads[1]), Span(3, 4, none, heads[1])],
         prefixes=[],
-        runs=[Run(place, 1, np.array(past)) for place, past in enumerate(pasts)],
+        runs=Runs(np.arange(4), np.ones(4, int), np.array(list(map(len, pasts))), np.concatenate(pasts)),
         empty=False,
     )
 
