@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from toy import CharTokenizer
 
 from sprint_eval.engine.cache import Cache, Prefix
@@ -79,15 +80,22 @@ def test_decisions_run_though_their_cells_are_there() -> None:
     assert again.owner[-1].tolist() == [NONE, 1, NONE, 1]
 
 
-def test_a_finished_request_leaves_nothing_to_nobody() -> None:
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_finished_request_leaves_nothing_to_nobody(order: tuple[int, int]) -> None:
+    """What both use stays until the second has left, of whichever heads the first was."""
     cache, tree, rows = requests_of("base", "L2H1")
     Cells(cache, rows)
     settle(rows)
-    tree.leave(rows[1].keys, rows[1].stretches, cache)
-    rows[1].part()
+    first, second = (rows[place] for place in order)
+    tree.leave(first.keys, first.stretches, cache)
+    first.part()
+    assert not first.slots.size
+    assert (cache.columns.table != NONE).sum(1).tolist() == [2, 2]
     assert cache.free == 16 - 2
-    assert not rows[1].slots.size
-    tree.leave(rows[0].keys, rows[0].stretches, cache)
+    again = Cells(cache, [second])
+    assert again.runs.tolist() == [[True], [True]]
+    assert again.past[:, :2].tolist() == second.slots[:, :2].tolist()
+    tree.leave(second.keys, second.stretches, cache)
     assert cache.free == 16
     assert not any(stretch.track.columns for row in rows for stretch in row.stretches)
     assert (cache.columns.table == NONE).all()
