@@ -133,7 +133,7 @@ class Scheduler:
         sequence.tree.answers += 1
         self.drafter.learn(sequence)
         sequence.tree.leave(sequence.keys, sequence.stretches, self._cache)
-        sequence.part()
+        sequence.drop_slots()
 
     def _admit(self, tokens: int) -> int:
         """Start waiting requests while the forward has room; returns its tokens, prefixes left out."""

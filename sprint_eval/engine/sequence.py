@@ -95,6 +95,6 @@ class Sequence:
         self.path = []
         self.draft = []
 
-    def part(self) -> None:
+    def drop_slots(self) -> None:
         """It is finished, and what it holds of the cache is others'."""
         self.slots = self.slots[:, :0].copy()

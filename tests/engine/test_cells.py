@@ -88,7 +88,7 @@ def test_a_finished_request_leaves_nothing_to_nobody(order: tuple[int, int]) -> 
     settle(rows)
     first, second = (rows[place] for place in order)
     tree.leave(first.keys, first.stretches, cache)
-    first.part()
+    first.drop_slots()
     assert not first.slots.size
     assert (cache.columns.table != NONE).sum(1).tolist() == [2, 2]
     assert cache.free == 16 - 2
