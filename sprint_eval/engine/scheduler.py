@@ -115,9 +115,8 @@ class Scheduler:
         """
         freed: list[tuple[Stretch, list[Node]]] = []
         for sequence, nodes in guesses:
-            if (
-                sequence.finish_reason
-            ):  # what it alone used is free already; of nodes that stay the rest is others'
+            # What a finished request alone used is free already; the rest of a node that stays is others'.
+            if sequence.finish_reason is not None:
                 nodes = [node for node in nodes if not node.visits]
             freed += [(stretch, nodes) for stretch in sequence.stretches if nodes]
         release_guesses(freed, self._cache)
