@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything behind docs/results/router-smollm2, by its protocol.md. Hours on two cores; every step resumes.
 # Usage: DATA=folder-of-the-data benchmarks/router_evidence.sh [WORK] [SETTING…]   (all settings unless named)
+#   rg-base rg-tuned asdiv-base asdiv-tuned gsm8k-tuned; mixed-rg-base mixed-rg-tuned by protocol-mixed.md if named
 #   PROCESSES=2   that share each step, on OMP_NUM_THREADS=1 each
 #   ONLY=seconds  trains and times the routers, and decodes no test
 #   RESULTS=DIR   for tables and figures, instead of the published ones in docs/results/router-smollm2
@@ -55,6 +56,27 @@ setting() { # NAME MODEL TASK TRAIN_LIMIT TEST_LIMIT TRAIN_METADATA TEST_METADAT
   tables+=("$name=$work/$name/compare/results/$task")
 }
 
+rg=rg_math_pass_at_n_fewshot
+mixed() { # NAME MODEL: heads and draws among the candidates, on test questions that the other settings leave
+  local name=$1 model=$2 candidates="base/$pool" sizes=train_size=1200,test_size=2000 t d
+  for t in 0.6 0.9; do for d in 1 2 3 4 5 6 7 8; do candidates+="/base~T${t}K40P0.95D$d"; done; done
+  "${several[@]}" sprint_eval sweep --model "$model" --task $rg --metadata $sizes --pool "$candidates" --limit 600 \
+    --dtype "$dtype" --cells-at-once 2048 --out "$work/$name/outcomes"
+  for seed in 0 1 2; do
+    [ -f "$work/$name/router-$seed/router.json" ] ||
+      "$bin/sprint-eval" train-router "$work/$name/outcomes" --seed $seed --embedder-dtype float32 \
+        --selection mixed --out "$work/$name/router-$seed"
+  done
+  local fresh
+  fresh=$("$bin/python" "$here/fresh_questions.py" $rg --train-size 1200 --used 1000 --of 2000)
+  "$bin/sprint-eval" compare --model "$model" --tasks $rg --n 8 --outcomes "$work/$name/outcomes" --metadata $sizes \
+    --out "$work/$name/compare" --router "$work/$name"/router-{0,1,2} --seeds 0 1 2 --processes "${PROCESSES:-2}" \
+    --model_args "dtype=$dtype,score=base_logprob" \
+    --methods greedy sample:0.6 sample:0.9 cover mixed-cover mixed -- --samples "$fresh"
+  "$bin/python" "$here/mixed_table.py" "$name=$work/$name" --out "$results"
+  cp "$work/$name/compare/figure4.png" "$results/figure4-$name.png"
+}
+
 "$bin/python" "$here/router_split.py" "$data" "$work/halves"
 asdiv=asdiv_pass_at_n_fewshot
 fold3=$data/asdiv_a_fold3.jsonl
@@ -71,11 +93,13 @@ tables=()
 for name in "$@"; do
   case $name in *-tuned) tune ;; esac
   case $name in
-    rg-base) setting "$name" $base rg_math_pass_at_n_fewshot 600 1000 train_size=1200 test_size=1000 ;;
-    rg-tuned) setting "$name" "$tuned" rg_math_pass_at_n_fewshot 600 1000 train_size=1200 test_size=1000 ;;
+    rg-base) setting "$name" $base $rg 600 1000 train_size=1200 test_size=1000 ;;
+    rg-tuned) setting "$name" "$tuned" $rg 600 1000 train_size=1200 test_size=1000 ;;
     asdiv-base) setting "$name" $base $asdiv '' '' "$route" "$route" ;;
     asdiv-tuned) setting "$name" "$tuned" $asdiv '' '' "$route" "$route" 0 ;;
     gsm8k-tuned) setting "$name" "$tuned" gsm8k_pass_at_n_fewshot 300 200 "data_dir=$data" "data_dir=$data" 0 ;;
+    mixed-rg-base) mixed "$name" $base ;;
+    mixed-rg-tuned) mixed "$name" "$tuned" ;;
     *) echo "no setting $name" >&2; exit 2 ;;
   esac
 done

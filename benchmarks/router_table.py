@@ -16,7 +16,7 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,30 +135,39 @@ def read_tokens(run: Run) -> np.ndarray:
     return mean
 
 
-def check_complete(setting: str, methods: dict[str, Method]) -> None:
-    """Refuse another family of comparisons, or a mean over more or fewer seeds, than the protocol's."""
-    for name in (*ROUTED, *BASELINES):
+def check_complete(
+    setting: str,
+    methods: dict[str, Method],
+    names: Sequence[str] = (*ROUTED, *BASELINES),
+    wanted: Mapping[str, int] = SEEDS,
+) -> None:
+    """Refuse another family of comparisons, or a mean over more or fewer seeds, than a protocol's."""
+    for name in names:
         seeds = methods[name].seeds if name in methods else 0
-        if seeds != SEEDS.get(name, 1):
-            raise SystemExit(f"{setting}: {seeds} runs of {name}, the protocol asks for {SEEDS.get(name, 1)}")
+        if seeds != wanted.get(name, 1):
+            raise SystemExit(
+                f"{setting}: {seeds} runs of {name}, the protocol asks for {wanted.get(name, 1)}"
+            )
 
 
 def method_of(label: str) -> str:
     """``nearest-0`` is a seed of ``nearest``, ``sample-0.6-0`` one of ``sample-0.6``."""
-    known = sorted((*ROUTED, *BASELINES, "mixed"), key=len, reverse=True)
+    known = sorted((*ROUTED, *BASELINES, "mixed", "mixed-cover"), key=len, reverse=True)
     return next((name for name in known if label == name or label.startswith(f"{name}-")), label)
 
 
-def compare(methods: dict[str, Method]) -> list[dict[str, Any]]:
+def compare(
+    methods: dict[str, Method], names: Sequence[str] = ROUTED, baselines: Sequence[str] = BASELINES
+) -> list[dict[str, Any]]:
     """Every routed method against every baseline at every N, Holm within a routed method."""
     resampling = Resampling(len(next(iter(methods.values())).passed))
     depth = next(iter(methods.values())).passed.shape[1]
     # What the family's first step, the strictest, would show; a single test shows two thirds of it.
-    level = LEVEL / (len(BASELINES) * depth)
+    level = LEVEL / (len(baselines) * depth)
     rows: list[dict[str, Any]] = []
-    for routed in ROUTED:
+    for routed in names:
         family: list[dict[str, Any]] = []
-        for baseline in BASELINES:
+        for baseline in baselines:
             differences = methods[routed].passed - methods[baseline].passed  # [questions, N]
             low, high = percentile_interval(resampling.means(differences.T.astype(np.float32)))
             for k, column in enumerate(differences.T):
@@ -184,8 +193,8 @@ def compare(methods: dict[str, Method]) -> list[dict[str, Any]]:
     return rows
 
 
-def pass_table(methods: dict[str, Method], oracle: np.ndarray) -> list[str]:
-    """Markdown of every method's Pass@N with its interval, and of the oracle over the pool."""
+def pass_table(methods: dict[str, Method], oracle: np.ndarray | None = None) -> list[str]:
+    """Markdown of every method's Pass@N with its interval, and of the oracle over the pool, where known."""
     resampling = Resampling(len(next(iter(methods.values())).passed))
     depth = next(iter(methods.values())).passed.shape[1]
     lines = ["| method | seeds | " + " | ".join(f"N = {k}" for k in range(1, depth + 1)) + " |"]
@@ -198,6 +207,8 @@ def pass_table(methods: dict[str, Method], oracle: np.ndarray) -> list[str]:
             for mean, a, b in zip(method.passed.mean(axis=0), low, high, strict=True)
         ]
         lines.append(f"| {name} | {method.seeds} | " + " | ".join(cells) + " |")
+    if oracle is None:
+        return lines
     (low,), (high,) = percentile_interval(resampling.means(oracle[None].astype(np.float32)))
     lines += ["", f"Oracle, any head of the pool: {oracle.mean():.3f} [{low:.3f}, {high:.3f}]."]
     return lines

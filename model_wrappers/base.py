@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import abc
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 
 import sprint_eval
 from sprint_eval.architectures import architecture_of, attention_layout, head_layout_of_config
@@ -28,15 +26,13 @@ from sprint_eval.model_wrappers.arguments import as_int, check_unknown
 from sprint_eval.model_wrappers.candidates import Question, group_requests
 from sprint_eval.model_wrappers.scoring import Scoring, ScoringArguments
 from sprint_eval.model_wrappers.stored import remove_empty_cache, stored_backend, stored_scorer
+from sprint_eval.model_wrappers.templated import TemplatedLM
 from sprint_eval.models import resolve_model_path
-from sprint_eval.outcomes.manifest import text_hash
 from sprint_eval.processes import allow_group_on_cpu, start_processes_asked_for
 from sprint_eval.prompts import GenerationSettings, encode_prompts
 
-_LOGGER = logging.getLogger(__name__)
 
-
-class HeadSetLM(HFLM, abc.ABC):
+class HeadSetLM(TemplatedLM, abc.ABC):
     """HFLM whose candidate k of a question runs under a head set that the method chooses.
 
     Everything of ``--model hf`` keeps working: chat templates, dtype, device_map, peft, and, for
@@ -91,8 +87,6 @@ class HeadSetLM(HFLM, abc.ABC):
             self._n: int | None = None
             self._sampled = False
             self._fingerprint: str | None = None
-            self._template_name: bool | str = True
-            self._template_applied = False
             self.prepare(self._layout())
             self._scoring: Scoring | None = wanted.load(
                 self.model, self.device, partial(stored_scorer, self, store)
@@ -180,25 +174,6 @@ class HeadSetLM(HFLM, abc.ABC):
                 "--use_cache is refused: its key has no candidate index, so a second run would give "
                 "one answer N times; use --model_args store=FOLDER, which knows it and resumes"
             )
-
-    def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """HFLM's; the name asked for is kept for :meth:`prompt_facts`."""
-        self._template_name = chat_template or True
-        template: str | None = super().chat_template(chat_template)
-        return template
-
-    def apply_chat_template(
-        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
-    ) -> str:
-        """HFLM's; that it was applied is kept for :meth:`prompt_facts`."""
-        self._template_applied = True
-        return super().apply_chat_template(chat_history, add_generation_prompt)
-
-    def prompt_facts(self) -> dict[str, Any]:
-        """What a router compares with the prompts of its training, once requests have been built."""
-        if not self._template_applied:
-            return {"chat_template": None}
-        return {"chat_template": text_hash(super().chat_template(self._template_name) or "")}
 
     def get_model_info(self) -> dict[str, Any]:
         """HFLM's facts and ours, for the results' ``config``; called on rank 0 alone."""

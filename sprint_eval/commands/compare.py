@@ -26,7 +26,7 @@ examples:
       --router math500_pass_at_n=runs/r-math gsm8k_pass_at_n=runs/r-gsm8k --out runs/compare
   sprint-eval compare ... --methods oracle greedy cover nearest coverage --dry-run
 
-Methods: greedy, sample:T, random, cover, best, nearest, coverage, mixed, oracle.
+Methods: greedy, sample:T, random, cover, best, nearest, coverage, mixed, mixed-cover, oracle.
 Killed, it goes on where it was when it is started again. Answers of our models are kept in OUT/store and
 shared between runs (no seconds are reported for those that come from there; --no-store times every run).
 More arguments of lm_eval go behind a lone --, e.g.  -- --apply_chat_template --batch_size 16

@@ -18,6 +18,7 @@ NAMES = {
     "nearest": "the router's N nearest heads: the paper's method",
     "coverage": "the router's heads by marginal gain",
     "mixed": "the same, with the base, head sets and draws among the candidates",
+    "mixed-cover": "the first N of the greedy cover of those candidates, the same for every question",
     "oracle": "every head of the pool: what a perfect selection would reach",
 }
 # The paper's figure 4, and the baselines that it leaves out; 'mixed' where Z has more than heads.
@@ -54,7 +55,7 @@ class MethodSpec:
 
     @property
     def needs_outcomes(self) -> bool:
-        return self.kind in ("random", "cover", "best", "oracle")
+        return self.kind in ("random", "cover", "best", "mixed-cover", "oracle")
 
     @property
     def draws(self) -> bool:

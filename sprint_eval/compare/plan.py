@@ -136,8 +136,9 @@ def _outcome_runs(comparison: Comparison, task: str, spec: MethodSpec) -> Iterat
             yield _run(comparison, task, spec, label, "random-heads", own, facts)
         return
     # These are lists of heads: the arguments say all, whatever the outcomes' folder becomes.
-    if spec.kind == "cover":
-        own = {"pool": "/".join(map(str, fixed_cover(outcomes, comparison.n)))}
+    if spec.kind in ("cover", "mixed-cover"):
+        chosen = fixed_cover(outcomes, comparison.n, all_candidates=spec.kind == "mixed-cover")
+        own = {"pool": "/".join(map(str, chosen))}
     elif spec.kind == "best":
         own = {"heads": str(best_single_head(outcomes))}
     else:

@@ -41,14 +41,20 @@ def cover_order(z: np.ndarray) -> list[int]:
     return cover + [int(j) for j in alone if int(j) not in taken]
 
 
-def fixed_cover(outcomes: Outcomes, n: int) -> list[HeadSet]:
+def fixed_cover(outcomes: Outcomes, n: int, *, all_candidates: bool = False) -> list[HeadSet]:
     """The first ``n`` heads of the greedy cover of the training questions: no routing at all.
+
+    Args:
+        outcomes: of the training questions.
+        n: how many.
+        all_candidates: choose from every entry of the pool, the base, head sets and draws among
+            them, as the rule ``mixed`` does; else from the single heads.
 
     Raises:
         ArgumentError: ``n`` is below 1 or larger than the pool.
-        TrainingError: no question was decoded with every head, or none is solved.
+        TrainingError: no question was decoded with every candidate, or none is solved.
     """
-    columns, z = _measured(outcomes, n)
+    columns, z = _measured(outcomes, n, all_candidates)
     return [outcomes.pool[int(columns[j])] for j in cover_order(z)[:n]]
 
 
@@ -86,13 +92,16 @@ def oracle(z: np.ndarray) -> np.ndarray:
     return (np.asarray(z) == 1).any(axis=1)
 
 
-def _measured(outcomes: Outcomes, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pool indices of the single heads (of all entries where there are none) and their complete rows."""
+def _measured(outcomes: Outcomes, n: int, all_candidates: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Pool indices of the candidates, the single heads unless all are asked for, and their complete rows."""
     columns = single_head_columns(outcomes.pool)
-    if not len(columns):
+    if all_candidates or not len(columns):  # a pool may have no single heads
         columns = np.arange(len(outcomes.pool))
     if not 1 <= n <= len(columns):
-        raise ArgumentError(f"N = {n}: the pool has {len(columns)} heads to choose from, N must be 1 to that")
+        kind = "candidates" if all_candidates else "heads"
+        raise ArgumentError(
+            f"N = {n}: the pool has {len(columns)} {kind} to choose from, N must be 1 to that"
+        )
     z = np.asarray(outcomes.z)[:, columns]
     z = z[(z >= 0).all(axis=1)]
     if not len(z):

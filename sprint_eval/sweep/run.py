@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from sprint_eval.sweep.fill import Sweeper
 from sprint_eval.sweep.model import LoadedModel, load_model
 from sprint_eval.sweep.prepare import Prepared, load_task, prepare
 from sprint_eval.sweep.progress import Progress
-
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 USERS = [("nearest", "router"), ("mixed", "router"), ("random", "outcomes"), ("cover", "outcomes")]
-USERS += [("best", "outcomes")]
+USERS += [("best", "outcomes"), ("mixed-cover", "outcomes")]
 
 
 @pytest.mark.parametrize(("method", "source"), USERS)

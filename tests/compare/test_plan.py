@@ -13,7 +13,7 @@ from sprint_eval.compare.methods import DEFAULT, parse_method
 from sprint_eval.compare.plan import Comparison, plan
 from sprint_eval.compare.runner import carry_out, finished
 from sprint_eval.errors import ArgumentError, DataError, GenerationError
-from sprint_eval.heads import HeadPool, HeadSet
+from sprint_eval.heads import HeadPool, HeadSet, parse_entry
 from sprint_eval.outcomes import Outcomes
 
 POOL = HeadPool(tuple(map(HeadSet.parse, ["L0H0", "L0H1", "L1H0", "L1H1"])))
@@ -38,6 +38,17 @@ def comparison(tmp_path, monkeypatch):
 
 def argument(run, name):
     return run.arguments[run.arguments.index(name) + 1]
+
+
+def test_the_mixed_cover_takes_draws_and_the_cover_does_not(comparison, monkeypatch):
+    pool = HeadPool(tuple(map(parse_entry, ["L0H0", "L0H1", "base~T0.9K40P0.95D1"])))
+    outcomes = Outcomes.from_arrays(np.array([[1, 0, 0], [0, 0, 1], [0, 1, 1]]), list("abc"), pool)
+    monkeypatch.setattr(Outcomes, "load", classmethod(lambda cls, folder: outcomes))
+    mixed, heads = plan(replace(comparison, methods=("mixed-cover", "cover")))
+    assert (mixed.label, heads.label) == ("mixed-cover", "cover")
+    assert "pool=base~T0.9K40P0.95D1/L0H0," in argument(mixed, "--model_args")
+    assert "pool=L0H0/L0H1," in argument(heads, "--model_args")
+    assert f"made_on=model-{outcomes.manifest.model_fingerprint}" in argument(mixed, "--model_args")
 
 
 def test_every_method_becomes_the_right_run(comparison, tmp_path):

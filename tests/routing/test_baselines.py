@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sprint_eval.errors import ArgumentError, TrainingError
-from sprint_eval.heads import HeadPool, HeadSet
+from sprint_eval.heads import HeadPool, HeadSet, parse_entry
 from sprint_eval.routing import (
     best_single_head,
     cover_order,
@@ -60,6 +60,17 @@ def test_only_single_heads_and_complete_rows_count(make_outcomes):
     assert str(best_single_head(outcomes)) == "L0H1"
     with pytest.raises(ArgumentError, match="2 heads"):
         fixed_cover(outcomes, 3)
+
+
+def test_a_cover_of_all_candidates_takes_base_sets_and_draws_too(make_outcomes):
+    pool = HeadPool(tuple(map(parse_entry, ["L0H0", "base~T0.9K40P0.95D1", "L0H0+L0H1", "base", "L0H1"])))
+    z = np.array([[1, 0, 0, 0, 1], [0, 1, 0, 0, 1], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 1, 0, 0]])
+    outcomes = make_outcomes(z, pool=pool)
+    names = [str(candidate) for candidate in fixed_cover(outcomes, 5, all_candidates=True)]
+    assert names == ["base~T0.9K40P0.95D1", "L0H0", "L0H0+L0H1", "L0H1", "base"]
+    assert [str(head) for head in fixed_cover(outcomes, 2)] == ["L0H1", "L0H0"]
+    with pytest.raises(ArgumentError, match="5 candidates"):
+        fixed_cover(outcomes, 6, all_candidates=True)
 
 
 def test_draws_depend_on_seed_and_key_alone(make_outcomes, random_z):

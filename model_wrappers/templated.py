@@ -1,0 +1,35 @@
+"""HFLM that can say under which chat template its prompts were built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lm_eval.models.huggingface import HFLM
+
+from sprint_eval.outcomes.manifest import text_hash
+
+
+class TemplatedLM(HFLM):
+    """HFLM that remembers which chat template lm-eval asked it for, and whether it was applied."""
+
+    _template_name: bool | str = True
+    _template_applied = False
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """HFLM's; the name asked for is kept for :meth:`prompt_facts`."""
+        self._template_name = chat_template or True
+        template: str | None = super().chat_template(chat_template)
+        return template
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """HFLM's; that it was applied is kept for :meth:`prompt_facts`."""
+        self._template_applied = True
+        return super().apply_chat_template(chat_history, add_generation_prompt)
+
+    def prompt_facts(self) -> dict[str, Any]:
+        """What a router compares with the prompts of its training, once requests have been built."""
+        if not self._template_applied:
+            return {"chat_template": None}
+        return {"chat_template": text_hash(super().chat_template(self._template_name) or "")}
