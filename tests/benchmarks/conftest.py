@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "leaderboards"))  # for its generator of result folders
+sys.path.insert(0, str(ROOT / "benchmarks"))  # scripts find each other as they do when started by hand
 
 
 @pytest.fixture(scope="module")
