@@ -9,6 +9,7 @@ import numpy as np
 from sprint_eval.errors import ArgumentError, TrainingError
 from sprint_eval.heads import HeadSet
 from sprint_eval.outcomes import Outcomes
+from sprint_eval.routing.greedy import alike_groups, greedy_by_gain
 from sprint_eval.routing.training_data import single_head_columns, stable_seed
 
 
@@ -48,14 +49,19 @@ def fixed_cover(outcomes: Outcomes, n: int, *, all_candidates: bool = False) -> 
         outcomes: of the training questions.
         n: how many.
         all_candidates: choose from every entry of the pool, the base, head sets and draws among
-            them, as the rule ``mixed`` does; else from the single heads.
+            them, as the rule ``mixed`` does with equal weights and no trust; else from the single heads.
 
     Raises:
         ArgumentError: ``n`` is below 1 or larger than the pool.
         TrainingError: no question was decoded with every candidate, or none is solved.
     """
     columns, z = _measured(outcomes, n, all_candidates)
-    return [outcomes.pool[int(columns[j])] for j in cover_order(z)[:n]]
+    if all_candidates:
+        alike, rates = alike_groups(outcomes.pool), np.full((1, z.shape[1]), 0.5)
+        order = greedy_by_gain(z, np.ones((1, len(z)), np.float32), rates, n, 0.0, alike)[0]
+    else:
+        order = np.array(cover_order(z)[:n])
+    return [outcomes.pool[int(columns[j])] for j in order]
 
 
 def best_single_head(outcomes: Outcomes) -> HeadSet:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sprint_eval.routing.greedy import greedy_by_gain, pooled_probabilities, question_weights
 from sprint_eval.routing.selection import Ranking
-from sprint_eval.routing.solve_model import SolveModel, logit, smooth_rates
+from sprint_eval.routing.solve_model import SolveModel
 
 # Temperatures of the weights of training questions, in standard deviations of their similarity;
 # None weighs all alike, which makes the rule a fixed greedy cover.
@@ -50,6 +51,8 @@ class CoverageRule:
     more alone, those of the baseline (:func:`~sprint_eval.routing.baselines.greedy_cover`) to the
     first of the pool: the two may differ where gains are small counts.
 
+    Draws by one setting are alike, and their rates and probabilities averaged: see ``greedy.py``.
+
     A candidate's weight for voting is its calibrated P(z_j = 1 | x).
 
     Args:
@@ -60,6 +63,7 @@ class CoverageRule:
         columns: pool index of each of the J candidates.
         model: calibrated probabilities.
         chosen: hyperparameters.
+        alike: group of each candidate, ``[J]``; ``None`` where no two are alike.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class CoverageRule:
         columns: np.ndarray,
         model: SolveModel,
         chosen: CoverageSettings,
+        alike: np.ndarray | None = None,
     ) -> None:
         self.embeddings = embeddings
         self.center = center
@@ -79,15 +84,16 @@ class CoverageRule:
         self.columns = columns
         self.model = model
         self.chosen = chosen
+        self.alike = alike
 
     def rank(self, embeddings: np.ndarray, n: int) -> Ranking:
         order, votes = [], []
         for rows in _blocks(len(embeddings), len(self.z)):
             block = embeddings[rows]
-            probability = self.model.predict(block)
+            probability = pooled_probabilities(self.model.predict(block), self.alike)
             similarity = _unit(block - self.center) @ self.embeddings.T / self.scale
             weights = question_weights(similarity, self.chosen.temperature)
-            picked = greedy_by_gain(self.z, weights, probability, n, self.chosen.trust)
+            picked = greedy_by_gain(self.z, weights, probability, n, self.chosen.trust, self.alike)
             order.append(self.columns[picked])
             votes.append(np.take_along_axis(probability, picked, axis=1))
         return Ranking(np.concatenate(order), np.concatenate(votes))
@@ -98,6 +104,7 @@ class CoverageRule:
             "center": self.center,
             "z": self.z,
             "columns": self.columns,
+            **({} if self.alike is None else {"alike": self.alike}),
             **self.model.arrays(),
         }
 
@@ -120,6 +127,7 @@ class CoverageRule:
             arrays["columns"],
             SolveModel.restore(arrays, float(settings["ridge_alpha"])),
             CoverageSettings(settings["temperature"], float(settings["trust"])),
+            arrays.get("alike"),
         )
 
 
@@ -145,6 +153,7 @@ def fit_coverage(
     predictions: Predictions,
     seed: int,
     select_for: int,
+    alike: np.ndarray | None = None,
 ) -> tuple[CoverageRule, dict[str, Any]]:
     """Train the rule on all questions, its hyperparameters chosen by cross-validation on the same.
 
@@ -155,11 +164,13 @@ def fit_coverage(
         predictions: of all candidates.
         seed: of samples taken where there are very many questions.
         select_for: hyperparameters are judged by mean Pass@k, k = 1 to this.
+        alike: group of each of these candidates, from :func:`~sprint_eval.routing.greedy.alike_groups`.
 
     Returns:
         The rule, and mean Pass@k out of fold: of the choice, and of this rule's own greedy cover.
     """
     z, out_of_fold = z[:, columns], predictions.out_of_fold[:, columns]
+    out_of_fold = pooled_probabilities(out_of_fold, alike)
     model, folds = predictions.model.part(columns), predictions.folds
     center = embeddings.mean(axis=0)
     units = _unit(embeddings - center)
@@ -168,57 +179,18 @@ def fit_coverage(
     if len(rows) > _MAX_CV_QUESTIONS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MAX_CV_QUESTIONS, replace=False))
     scores = _cross_validate(
-        units[rows], z[rows], out_of_fold[rows], folds[rows], scale, min(select_for, z.shape[1])
+        units[rows], z[rows], out_of_fold[rows], folds[rows], scale, min(select_for, z.shape[1]), alike
     )
     # The first of equals: candidates stand in order of how far they leave the fixed cover.
     chosen = max(scores, key=lambda settings: scores[settings])
-    rule = CoverageRule(units, center, scale, np.ascontiguousarray(z, np.uint8), columns, model, chosen)
+    rule = CoverageRule(
+        units, center, scale, np.ascontiguousarray(z, np.uint8), columns, model, chosen, alike
+    )
     metrics = {
         "cv_mean_pass": scores[chosen],
         "cv_mean_pass_fixed_cover": scores[CoverageSettings(None, 0.0)],
     }
     return rule, metrics
-
-
-def greedy_by_gain(
-    z: np.ndarray, weights: np.ndarray, probability: np.ndarray, n: int, trust: float
-) -> np.ndarray:
-    """The first ``n`` columns for each question by marginal gain: see :class:`CoverageRule`.
-
-    Args:
-        z: outcomes of training questions, ``[t, J]``.
-        weights: of each training question for each question, from :func:`question_weights`, ``[m, t]``.
-        probability: calibrated P(z_j = 1 | x), ``[m, J]``.
-        trust: how far ``probability`` moves the rates.
-
-    Returns:
-        Columns ``[m, n]``, best first, none twice in a row.
-    """
-    outcomes = z.astype(np.float32)
-    failed_by = np.ascontiguousarray(1.0 - outcomes.T)  # [J, t]
-    rates = smooth_rates_of(weights @ outcomes, weights.sum(axis=1, keepdims=True))
-    tilt = trust * (logit(probability) - logit(rates)) if trust else 0.0
-    # Equal gains, above all where nothing is left to gain, go to the higher rate. Rounding comes
-    # first: equal sums may differ in their last bits by the order of summation.
-    preference = 1e-7 * rates
-    picked = np.empty((len(weights), n), np.int64)
-    taken = np.zeros(rates.shape, bool)
-    everyone = np.arange(len(weights))
-    left = weights.copy()
-    for k in range(n):
-        gains = smooth_rates_of(left @ outcomes, left.sum(axis=1, keepdims=True))
-        scores = np.round(logit(gains) + tilt, 6) + preference
-        scores[taken] = -np.inf
-        picked[:, k] = best = scores.argmax(axis=1)
-        taken[everyone, best] = True
-        left *= failed_by[best]
-    return picked
-
-
-def smooth_rates_of(solved: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """``solved / total``, kept off 0 and 1, in float64."""
-    total = total.astype(np.float64)
-    return smooth_rates(np.clip(solved / np.maximum(total, 1e-9), 0.0, 1.0), total)
 
 
 def mean_pass(order: np.ndarray, z: np.ndarray) -> float:
@@ -228,7 +200,13 @@ def mean_pass(order: np.ndarray, z: np.ndarray) -> float:
 
 
 def _cross_validate(
-    units: np.ndarray, z: np.ndarray, probability: np.ndarray, folds: np.ndarray, scale: float, n: int
+    units: np.ndarray,
+    z: np.ndarray,
+    probability: np.ndarray,
+    folds: np.ndarray,
+    scale: float,
+    n: int,
+    alike: np.ndarray | None,
 ) -> dict[CoverageSettings, float]:
     """Mean Pass@k out of fold for every choice of hyperparameters, simplest first."""
     grid = [CoverageSettings(temperature, trust) for temperature in TEMPERATURES for trust in TRUSTS]
@@ -242,26 +220,9 @@ def _cross_validate(
                 weights = question_weights(similarity, temperature)
                 for trust in TRUSTS:
                     orders[CoverageSettings(temperature, trust)][rows] = greedy_by_gain(
-                        z[outside], weights, probability[rows], n, trust
+                        z[outside], weights, probability[rows], n, trust, alike
                     )
     return {settings: mean_pass(orders[settings], z) for settings in grid}
-
-
-def question_weights(similarity: np.ndarray, temperature: float | None) -> np.ndarray:
-    """Weights of training questions for each question, ``[m, t]``.
-
-    A row sums to its effective number of questions, ``(Σw)² / Σw²``: how far a rate among them can
-    be trusted.
-
-    Args:
-        similarity: in standard deviations, ``[m, t]``.
-        temperature: on the same scale; ``None`` weighs all alike.
-    """
-    if temperature is None:
-        return np.ones(similarity.shape, np.float32)
-    weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature)
-    effective = weights.sum(axis=1) / (weights**2).sum(axis=1)
-    return (weights * effective[:, None]).astype(np.float32)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

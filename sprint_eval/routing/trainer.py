@@ -12,6 +12,7 @@ from sprint_eval.routing.config import COVERAGE, MIXED, NEAREST, RouterConfig
 from sprint_eval.routing.coverage import Predictions, fit_coverage
 from sprint_eval.routing.embedder import Embedder, SentenceEmbedder, check_embeddings
 from sprint_eval.routing.fit import fit_map
+from sprint_eval.routing.greedy import alike_groups
 from sprint_eval.routing.router import PROBE, Router, RouterCard
 from sprint_eval.routing.selection import NearestRule, SelectionRule
 from sprint_eval.routing.solve_model import fit_solve_model
@@ -91,7 +92,13 @@ def _train_rules(
             rules[name], metrics[name] = rules[COVERAGE], metrics[COVERAGE]
             continue
         rules[name], metrics[name] = fit_coverage(
-            embeddings, data.z, chosen, predictions, config.seed, config.select_for
+            embeddings,
+            data.z,
+            chosen,
+            predictions,
+            config.seed,
+            config.select_for,
+            alike_groups([data.pool[int(j)] for j in chosen]),
         )
     return rules, metrics
 

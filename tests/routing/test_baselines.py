@@ -67,10 +67,20 @@ def test_a_cover_of_all_candidates_takes_base_sets_and_draws_too(make_outcomes):
     z = np.array([[1, 0, 0, 0, 1], [0, 1, 0, 0, 1], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 1, 0, 0]])
     outcomes = make_outcomes(z, pool=pool)
     names = [str(candidate) for candidate in fixed_cover(outcomes, 5, all_candidates=True)]
-    assert names == ["base~T0.9K40P0.95D1", "L0H0", "L0H0+L0H1", "L0H1", "base"]
+    assert names == ["base~T0.9K40P0.95D1", "L0H0+L0H1", "L0H1", "L0H0", "base"]  # ties by what each solves
     assert [str(head) for head in fixed_cover(outcomes, 2)] == ["L0H1", "L0H0"]
     with pytest.raises(ArgumentError, match="5 candidates"):
         fixed_cover(outcomes, 6, all_candidates=True)
+
+
+def test_a_cover_of_all_candidates_is_fooled_by_no_lucky_draw(make_outcomes):
+    names = ["L0H0", "L0H1", "base~T0.9K40P0.95D1", "base~T0.9K40P0.95D2", "base~T0.9K40P0.95D3"]
+    z = np.zeros((8, 5), int)
+    z[:3, 4] = 1  # the last draw, and only this one
+    z[5:7, 0] = 1
+    outcomes = make_outcomes(z, pool=HeadPool(tuple(map(parse_entry, names))))
+    chosen = [str(candidate) for candidate in fixed_cover(outcomes, 2, all_candidates=True)]
+    assert chosen == ["L0H0", "base~T0.9K40P0.95D1"]
 
 
 def test_draws_depend_on_seed_and_key_alone(make_outcomes, random_z):

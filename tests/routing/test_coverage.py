@@ -6,12 +6,7 @@ import pytest
 from sprint_eval.draws import Draw
 from sprint_eval.heads import HeadPool
 from sprint_eval.routing import Router, RouterConfig, cover_order, fixed_cover, train_router
-from sprint_eval.routing.coverage import (
-    greedy_by_gain,
-    mean_pass,
-    question_weights,
-    smooth_rates_of,
-)
+from sprint_eval.routing.coverage import mean_pass
 from sprint_eval.routing.solve_model import fit_solve_model
 from sprint_eval.routing.training_data import split_groups
 
@@ -106,66 +101,18 @@ def test_draws_are_candidates_of_mixed_alone(make_outcomes, embedder, random_z, 
     names = ["L0H0", "L0H1", "L0H2", "base~T0.6K40P0.95D1", "base~T0.6K40P0.95D2"]
     questions = [f"topic {i % 4}, number {i}" for i in range(200)]
     z = random_z(200, 5, 0.2)
-    z[:, 4] = [i % 4 == 1 for i in range(200)]  # the second draw has topic 1 right, and nothing else
+    # Together the draws are better at topic 1 than a head, and worse at the others.
+    z[:, 4] = [i % 4 == 1 for i in range(200)]
     outcomes = make_outcomes(z, questions, pool=HeadPool.from_names(names))
     train_router(outcomes, CONFIG, embedder).save(tmp_path)
     router = Router.load(tmp_path, embedder)
     new = [f"topic {i % 4}, number {i}" for i in range(1000, 1040)]
     first = [row[0].heads for row in router.rank(new, 5, "mixed")]
-    assert all((heads == Draw(number=2)) == (i % 4 == 1) for i, heads in enumerate(first))
+    assert all((heads == Draw(number=1)) == (i % 4 == 1) for i, heads in enumerate(first))
     for selection in ("nearest", "coverage"):
         ranked = router.rank(new, 3, selection)
         assert {str(choice.heads) for row in ranked for choice in row} == set(names[:3])
     assert {str(heads) for heads in fixed_cover(outcomes, 3)} == set(names[:3])
-
-
-def test_equal_weights_and_no_trust_are_a_fixed_cover_whose_ties_go_to_the_better_head():
-    z = (np.random.default_rng(0).random((301, 9)) < 0.3).astype(np.int8)
-    similarity = np.random.default_rng(1).normal(size=(5, 301))
-    probability = np.random.default_rng(2).random((5, 9))
-    order = greedy_by_gain(z, question_weights(similarity, None), probability, 9, 0.0)
-    assert (order == order[0]).all()
-    solved = np.logical_or.accumulate(z[:, order[0]].astype(bool), axis=1).sum(axis=0)
-    expected = np.logical_or.accumulate(z[:, cover_order(z)].astype(bool), axis=1).sum(axis=0)
-    assert solved[:4].tolist() == expected[:4].tolist()
-    assert sorted(order[0]) == list(range(9))
-    left, rates = np.ones(len(z), bool), z.mean(axis=0)
-    ties = 0
-    for chosen in order[0][: int((solved < solved[-1]).sum()) + 1]:
-        gains = z[left].sum(axis=0)
-        best = np.flatnonzero(gains == gains.max())
-        ties += len(best) > 1
-        assert chosen == best[rates[best].argmax()]
-        left &= z[:, chosen] == 0
-    assert ties > 0
-
-
-@pytest.mark.parametrize(("temperature", "trust"), [(0.5, 0.0), (1.0, 0.7)])
-def test_greedy_gain_equals_the_formula_written_out(temperature, trust):
-    generator = np.random.default_rng(3)
-    z = (generator.random((40, 5)) < 0.4).astype(np.int8)
-    similarity = generator.normal(size=(3, 40))
-    probability = generator.uniform(0.05, 0.9, size=(3, 5))
-    found = greedy_by_gain(z, question_weights(similarity, temperature), probability, 5, trust)
-    for q in range(3):
-        w = np.exp((similarity[q] - similarity[q].max()) / temperature)
-        w *= w.sum() / (w**2).sum()
-        chosen = []
-        for k in range(5):
-            failed = ~z[:, chosen].astype(bool).any(axis=1)
-            scores = {}
-            for j in range(5):
-                rate = (w @ z[:, j] + 0.5) / (w.sum() + 1)
-                after = ((w * failed) @ z[:, j] + 0.5) / ((w * failed).sum() + 1)
-                odds = np.log(after / (1 - after))
-                p = probability[q, j]
-                odds += trust * (np.log(p / (1 - p)) - np.log(rate / (1 - rate)))
-                scores[j] = odds
-            best = max((j for j in range(5) if j not in chosen), key=scores.get)
-            if (w * failed).sum() < 1e-6:
-                break
-            chosen.append(best)
-            assert found[q, k] == best
 
 
 def test_probabilities_are_calibrated_out_of_fold(worlds, embedder):
@@ -197,7 +144,6 @@ def test_without_signal_probabilities_are_the_rates(embedder, random_z):
     assert np.abs(predicted - z.mean(axis=0)).mean() < 0.03
 
 
-def test_mean_pass_and_smoothing():
+def test_mean_pass():
     z = np.array([[1, 0], [0, 1]])
     assert mean_pass(np.array([[0, 1], [0, 1]]), z) == pytest.approx((0.5 + 1.0) / 2)
-    assert smooth_rates_of(np.array([0.0]), np.array([0.0]))[0] == 0.5
