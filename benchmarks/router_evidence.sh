@@ -71,7 +71,7 @@ mixed() { # NAME MODEL: heads and draws among the candidates, on test questions 
   fresh=$("$bin/python" "$here/fresh_questions.py" $rg --train-size 1200 --used 1000 --of 2000)
   "$bin/sprint-eval" compare --model "$model" --tasks $rg --n 8 --outcomes "$work/$name/outcomes" --metadata $sizes \
     --out "$work/$name/compare" --router "$work/$name"/router-{0,1,2} --seeds 0 1 2 --processes "${PROCESSES:-2}" \
-    --model_args "dtype=$dtype,score=base_logprob" \
+    --model_args "dtype=$dtype" \
     --methods greedy sample:0.6 sample:0.9 cover mixed-cover mixed -- --samples "$fresh"
   "$bin/python" "$here/mixed_table.py" "$name=$work/$name" --out "$results"
   cp "$work/$name/compare/figure4.png" "$results/figure4-$name.png"
