@@ -8,16 +8,13 @@ training questions, and ``compare``'s results. A setting has ``tables-NAME.md`` 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import router_table as tables
 
 from sprint_eval.draws import Draw
-from sprint_eval.files import write_atomic
-from sprint_eval.leaderboards.statistics import LEVEL, holm
+from sprint_eval.leaderboards.statistics import LEVEL
 from sprint_eval.outcomes import Outcomes
 
 ROUTED = "mixed"
@@ -25,28 +22,19 @@ SAMPLINGS = {"sample-0.6": 0.6, "sample-0.9": 0.9}
 BASELINES = ("greedy", *SAMPLINGS, "cover", "mixed-cover")
 SEEDS = {ROUTED: 3, **dict.fromkeys(SAMPLINGS, 3)}
 TASK = "rg_math_pass_at_n_fewshot"
-ASKED = (4, 8)  # the N at which two methods alone are compared
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("settings", nargs="+", metavar="NAME=FOLDER")
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    for given in args.settings:
-        name, _, place = given.partition("=")
-        methods = tables.read_methods(Path(place) / "compare" / "results" / TASK)
+    settings, out = tables.read_arguments(__doc__)
+    for name, folder in settings.items():
+        methods = tables.read_methods(folder / "compare" / "results" / TASK)
         tables.check_complete(name, methods, (ROUTED, *BASELINES), SEEDS)
         found = tables.compare(methods, (ROUTED,), BASELINES)
-        rates = training_rates(Outcomes.load(Path(place) / "outcomes"))
+        rates = training_rates(Outcomes.load(folder / "outcomes"))
         text = [f"# {name}", "", *tables.pass_table(methods), "", *verdicts(found, rates), ""]
         text += [*tables.choice_table(methods), "", *tables.token_table(methods), ""]
-        text += tables.difference_table(found)
-        write_atomic(args.out / f"tables-{name}.md", "\n".join([*text, ""]))
-        tables.write_differences(args.out / f"differences-{name}.csv", found)
-        print("\n".join(text))
+        text += [*tables.difference_table(found), ""]
+        tables.publish(out, name, text, found)
 
 
 def training_rates(outcomes: Outcomes) -> dict[str, float]:
@@ -78,10 +66,10 @@ def verdicts(rows: list[dict[str, Any]], rates: dict[str, float]) -> list[str]:
         + "; behind at "
         + ", ".join(f"{behind[name]} ({name})" for name in ("cover", *SAMPLINGS))
         + ".",
-        *_asked(rows, "cover", "the fixed cover of heads"),
-        *_asked(rows, "mixed-cover", "the fixed cover of all candidates"),
+        *tables.at_two(rows, ROUTED, "cover", "the fixed cover of heads"),
+        *tables.at_two(rows, ROUTED, "mixed-cover", "the fixed cover of all candidates"),
         f"- Solved of the training questions: {shown}; so the better sampling is {best}.",
-        *_asked(rows, best, "the better sampling"),
+        *tables.at_two(rows, ROUTED, best, "the better sampling"),
     ]
 
 
@@ -90,23 +78,6 @@ def _count(rows: list[dict[str, Any]], baseline: str, sign: int) -> int:
     return sum(
         row["baseline"] == baseline and row["holm"] < LEVEL and sign * row["difference"] > 0 for row in rows
     )
-
-
-def _asked(rows: list[dict[str, Any]], baseline: str, called: str) -> list[str]:
-    """The comparisons with one baseline at two N, Holm over the two."""
-    chosen = [row for row in rows if row["baseline"] == baseline and row["n"] in ASKED]
-    lines = []
-    for row, p in zip(chosen, holm([row["p"] for row in chosen]), strict=True):
-        word = "not shown ahead of"
-        if p < LEVEL:
-            word = "ahead of" if row["difference"] > 0 else "behind"
-        least = row["detectable_of_two"]
-        lines.append(
-            f"- **{ROUTED}** is {word} {called} at N = {row['n']}: {row['difference']:+.3f} "
-            f"[{row['low']:+.3f}, {row['high']:+.3f}], p = {p:.4f} after Holm over N = 4 and 8"
-            + ("." if np.isnan(least) else f" (detectable: {least:.3f}).")
-        )
-    return lines
 
 
 if __name__ == "__main__":
