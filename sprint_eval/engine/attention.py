@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -140,16 +141,9 @@ class LayerAttention:
         self, kernel: Kernel, stage: Stage, query: Tensor, own: Tensor, own_weight: Tensor
     ) -> Tensor:
         """Merge in the attention to the prefixes; a span is a slice, so that many cost little."""
-        behind = [span for span in stage.spans if len(span.prefix)]
-        if not behind:
-            return own
-        first, last = behind[0].start, behind[-1].end
-        if sum(span.end - span.start for span in behind) < last - first:  # others stand between them
-            parts = [self._behind(kernel, stage, [span], query, own, own_weight) for span in behind]
-            for span, part in zip(behind, parts, strict=True):
-                own[span.start : span.end] = part
-        else:
-            own[first:last] = self._behind(kernel, stage, behind, query, own, own_weight)
+        for spans in _behind_prefixes(stage):
+            first, last = spans[0].start, spans[-1].end
+            own[first:last] = self._behind(kernel, stage, spans, query, own, own_weight)
         return own
 
     def _behind(
@@ -176,17 +170,26 @@ class LayerAttention:
         return torch.lerp(own[first:last], seen, share.to(own.dtype))
 
     def _prune(self, stage: Stage, output: Tensor) -> None:
-        """Zero the pruned heads of this layer, which is the segment's first if there are any."""
-        spans = [*stage.spans, *(span for span, _ in stage.prefixes)]
-        for span in spans:
-            for head in span.key.pruned_in(self.layer):
-                output[span.start : span.end, head] = 0.0
+        """Zero the heads that are pruned in this layer, which is the segment's first if there are any."""
+        places, heads = stage.pruned
+        if self.layer == stage.layer and len(places):
+            output.index_put_((places, heads), output.new_zeros(()))
 
 
 def _by_head(both: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values ``[kv_heads, length, head_dim]`` of ``[length, 2, kv_heads, head_dim]``."""
     keys, values = both.permute(1, 2, 0, 3)
     return keys, values
+
+
+def _behind_prefixes(stage: Stage) -> list[list[Span]]:
+    """Spans that stand behind a prefix: together, or one by one where others stand between them."""
+    found: list[list[Span]] | None = stage.memo.get("behind")
+    if found is None:
+        spans = [span for span in stage.spans if len(span.prefix)]
+        apart = any(one.end != next_one.start for one, next_one in pairwise(spans))
+        found = stage.memo["behind"] = [[span] for span in spans] if apart else [spans] if spans else []
+    return found
 
 
 def _longest(stage: Stage) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,17 +63,20 @@ class Planner:
         rows = sorted(sequences, key=lambda one: (order[one.tree.prefix], one.order))
         prefixes = _missing_prefixes(rows)
         cells = Cells(self._cache, rows)
-        stages = Stages(cells, rows, [order[row.tree.prefix] for row in rows], prefixes)
+        numbers_of_prefixes = [order[row.tree.prefix] for row in rows]
+        stages = Stages(cells, self._segments.starts, rows, numbers_of_prefixes, prefixes)
         drafts = [stages.draft(segment) for segment in range(len(self._segments))]
         logits, decisions = stages.decisions()
         ids, positions = _inputs(rows, prefixes)
-        numbers = [ids, positions, logits, *(part for draft in drafts for part in draft.numbers)]
+        parts = [draft.numbers for draft in drafts]
+        numbers = [ids, positions, logits, *(part for numbers in parts for part in numbers)]
         inputs, places, wanted, *tensors = together(numbers, self._device)
+        tensor = iter(tensors)
         run = sum(len(draft.tokens) * self._segments.layers(segment) for segment, draft in enumerate(drafts))
         return StepPlan(
             inputs,
             places,
-            [draft.stage(tensors[6 * number : 6 * number + 6]) for number, draft in enumerate(drafts)],
+            [draft.stage(list(islice(tensor, len(part)))) for draft, part in zip(drafts, parts, strict=True)],
             wanted,
             decisions,
             run,

@@ -36,6 +36,7 @@ class Stage:
     """The tokens that run through one segment.
 
     Attributes:
+        layer: the segment's first, where it prunes heads.
         tokens: ``[tokens]``, indices into the step's tokens; requests' tokens first, then prefixes.
         rows: number of requests' tokens.
         from_previous: places in this stage and in the one before, for tokens that ran there.
@@ -43,6 +44,7 @@ class Stage:
         from_store: places in this stage and slots of the segment before, for tokens that did not.
         from_prefix: place of the first token, and the cells that hold the hidden states.
         slots: ``[rows]``, where the requests' tokens are stored.
+        pruned: places of tokens, prefixes included, and for each the head that it loses.
         spans: requests' tokens by prefix and key.
         prefixes: prefixes computed in this stage, with the cells to fill.
         runs: requests' tokens by request, in the order of the rows, with their past.
@@ -51,6 +53,7 @@ class Stage:
     """
 
     segment: int
+    layer: int
     tokens: Tensor
     rows: int
     from_previous: tuple[Tensor, Tensor]
@@ -58,6 +61,7 @@ class Stage:
     from_store: tuple[Tensor, Tensor]
     from_prefix: list[tuple[int, PrefixCells]]
     slots: Tensor
+    pruned: tuple[Tensor, Tensor]
     spans: list[Span]
     prefixes: list[tuple[Span, PrefixCells]]
     runs: Runs
@@ -70,6 +74,7 @@ class StageDraft:
     """A stage before its numbers are tensors; attributes as there."""
 
     segment: int
+    layer: int
     tokens: np.ndarray
     slots: np.ndarray
     previous: tuple[np.ndarray, np.ndarray]
@@ -83,25 +88,36 @@ class StageDraft:
     @property
     def numbers(self) -> list[np.ndarray]:
         tokens = self.tokens if len(self.tokens) else np.zeros(1, dtype=np.int64)
-        return [tokens, self.slots, *self.previous, *self.store]
+        return [tokens, self.slots, *self.previous, *self.store, *self._pruned()]
 
     def stage(self, numbers: SequenceOf[Tensor]) -> Stage:
         """The stage, given :attr:`numbers` as tensors."""
-        tokens, slots, *sources = numbers
+        tokens, slots, here, there, apart, stored, places, heads = numbers
         return Stage(
             self.segment,
+            self.layer,
             tokens,
             len(self.slots),
-            (sources[0], sources[1]),
+            (here, there),
             self.same,
-            (sources[2], sources[3]),
+            (apart, stored),
             self.from_prefix,
             slots,
+            (places, heads),
             self.spans,
             self.prefixes,
             self.runs,
             not len(self.tokens),
         )
+
+    def _pruned(self) -> tuple[np.ndarray, np.ndarray]:
+        spans = [*self.spans, *(span for span, _ in self.prefixes)]
+        lost = [(span, head) for span in spans for head in span.key.pruned_in(self.layer)]
+        if not lost:
+            return _NOWHERE, _NOWHERE
+        places = [np.arange(span.start, span.end) for span, _ in lost]
+        heads = np.repeat([head for _, head in lost], [len(part) for part in places])
+        return np.concatenate(places), heads
 
 
 class Stages:
@@ -110,11 +126,13 @@ class Stages:
     def __init__(
         self,
         cells: Cells,
+        layers: SequenceOf[int],
         rows: SequenceOf[Sequence],
         prefix_numbers: list[int],
         prefixes: list[tuple[Prefix, tuple[Key, ...]]],
     ) -> None:
         self._cells = cells
+        self._layers = layers  # each segment's first
         self._rows = rows
         # Equal where two requests' tokens belong to one span: [rows, segments].
         self._alike = np.stack([row.key_numbers for row in rows])
@@ -129,9 +147,9 @@ class Stages:
         tokens, rows, runs = self._cells.of_segment(segment)
         slots = self._cells.slots[segment, tokens]
         previous, store = self._sources(segment, tokens)
-        found = StageDraft(
-            segment, tokens, slots, previous, store, [], self._spans(segment, rows, runs), [], runs, False
-        )
+        spans = self._spans(segment, rows, runs)
+        layer = self._layers[segment]
+        found = StageDraft(segment, layer, tokens, slots, previous, store, [], spans, [], runs, False)
         offset = int(self._cells.first[-1])
         for prefix, keys in self._prefixes:
             if keys[segment] not in prefix.cells:

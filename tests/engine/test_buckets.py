@@ -56,6 +56,7 @@ def stage_of(runs: Runs) -> Stage:
     rows = int(runs.widths.sum())
     return Stage(
         segment=0,
+        layer=0,
         tokens=torch.arange(rows),
         rows=rows,
         from_previous=(none, none),
@@ -63,6 +64,7 @@ def stage_of(runs: Runs) -> Stage:
         from_store=(none, none),
         from_prefix=[],
         slots=torch.arange(rows),
+        pruned=(none, none),
         spans=[],
         prefixes=[],
         runs=runs,

@@ -115,6 +115,7 @@ def make_stage() -> Stage:
     pasts = ([7, 3], [7, 5, 4], [1], [8])
     return Stage(
         segment=0,
+        layer=0,
         tokens=torch.arange(4),
         rows=4,
         from_previous=(empty, empty),
@@ -122,6 +123,7 @@ def make_stage() -> Stage:
         from_store=(empty, empty),
         from_prefix=[],
         slots=torch.tensor([3, 4, 1, 8]),
+        pruned=(empty, empty),
         spans=[Span(0, 2, long, heads[0]), Span(2, 3, short, heads[1]), Span(3, 4, none, heads[1])],
         prefixes=[],
         runs=Runs(np.arange(4), np.ones(4, int), np.array(list(map(len, pasts))), np.concatenate(pasts)),
