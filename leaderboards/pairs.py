@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sprint_eval.intervals import exact_difference
 from sprint_eval.leaderboards import statistics
 from sprint_eval.leaderboards.scores import Scores
 
@@ -113,7 +114,7 @@ def _widen(low: Array, high: Array, only: npt.NDArray[np.int64], questions: int)
     same = ((only == 0) & (only.T == 0)) | (only == questions) | (questions == only.T)
     np.fill_diagonal(same, False)
     for first, second in np.argwhere(same & ~np.isnan(low)):
-        low[first, second], high[first, second] = statistics.exact_difference(
+        low[first, second], high[first, second] = exact_difference(
             int(only[first, second]), int(only[second, first]), questions
         )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sprint_eval.intervals import exact_interval
 from sprint_eval.leaderboards import ranks, statistics
 from sprint_eval.leaderboards import scores as families
 from sprint_eval.leaderboards.pairs import Pairs, compare
@@ -116,9 +117,7 @@ def _family(values: Scores, resampling: statistics.Resampling) -> tuple[Family, 
     flat_low, flat_high = flat.min(axis=1), flat.max(axis=1)
     for column in np.flatnonzero(flat_low == flat_high):
         if flat_low[column] in (0.0, 1.0):
-            low[column], high[column] = statistics.exact_interval(
-                int(flat_low[column]) * questions, questions
-            )
+            low[column], high[column] = exact_interval(int(flat_low[column]) * questions, questions)
         else:
             low[column] = high[column] = np.nan  # one value throughout says nothing of its spread
     shape = (methods, depth)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -99,24 +98,6 @@ def counted_interval(totals: npt.NDArray[np.int64], questions: int) -> tuple[Arr
     return at(LEVEL / 2 * (draws - 1)), at((1 - LEVEL / 2) * (draws - 1))
 
 
-@lru_cache(maxsize=1024)
-def exact_interval(successes: int, questions: int) -> tuple[float, float]:
-    """Clopper and Pearson's 95 % interval of a proportion.
-
-    Used where every question came out the same: a bootstrap has nothing to draw from there and
-    would claim certainty.
-    """
-    from scipy.stats import beta
-
-    low = 0.0 if successes == 0 else float(beta.ppf(LEVEL / 2, successes, questions - successes + 1))
-    high = (
-        1.0
-        if successes == questions
-        else float(beta.ppf(1 - LEVEL / 2, successes + 1, questions - successes))
-    )
-    return low, high
-
-
 def mcnemar_exact(only_first: npt.ArrayLike, only_second: npt.ArrayLike) -> Array:
     """Two-sided exact McNemar p: ``min(1, 2 P[Binomial(b + c, 1/2) <= min(b, c)])``, elementwise.
 
@@ -170,7 +151,8 @@ def lattice(values: Array, largest: int = 1 << 16) -> npt.NDArray[np.int64] | No
     for scale in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 28, 32, 56, 64, 70, 100):
         steps = values * scale
         whole = np.rint(steps)
-        if np.allclose(steps, whole, rtol=0, atol=1e-4):
+        # A value that this step would round away has a finer one.
+        if np.allclose(steps, whole, rtol=0, atol=1e-4) and ((whole != 0) | (values == 0)).all():
             return whole.astype(np.int64) if np.abs(whole).sum() < largest else None
     return None
 
@@ -191,19 +173,6 @@ def holm(p_values: npt.ArrayLike) -> Array:
     result = np.empty_like(adjusted)
     result[order] = adjusted
     return result
-
-
-def exact_difference(first_only: int, second_only: int, questions: int) -> tuple[float, float]:
-    """A conservative 95 % interval of a paired difference where every question came out the same.
-
-    All tied, or all won by one side: again a bootstrap has nothing to draw from. How often either
-    side wins alone is bounded by :func:`exact_interval`.
-    """
-    if first_only == second_only == 0:
-        most = exact_interval(0, questions)[1]
-        return -most, most
-    least = 2 * exact_interval(questions, questions)[0] - 1
-    return (least, 1.0) if first_only else (-1.0, -least)
 
 
 def detectable_difference(

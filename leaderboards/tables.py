@@ -227,13 +227,16 @@ def _row(method: Method, repeats: list[Run], count: int) -> Row:
 
 
 def _gives_one_answer(run: Run, count: int) -> bool:
-    """Whether asking again would change nothing: the run says so, or was asked once and is greedy.
+    """Whether asking again would change nothing: the run says which, or was asked once and is greedy.
 
     A run asked N times is never taken for greedy by its settings alone: its candidates may differ
     in more than the draw.
     """
+    said = run.header.info.get("deterministic")
+    if isinstance(said, bool):
+        return said
     greedy = run.header.generation.get("do_sample") is False
-    return run.header.info.get("deterministic") is True or (count == 1 and run.score == PASS and greedy)
+    return count == 1 and run.score == PASS and greedy
 
 
 def _align(row: Row, keys: list[str] | None) -> None:

@@ -35,11 +35,11 @@ class RandomHeadsLM(HeadSetLM):
         self,
         pretrained: Any,
         *,
-        outcomes: str | None = None,
+        outcomes: str | int | None = None,
         allow_trained_questions: bool | str = False,
         **kwargs: Any,
     ) -> None:
-        self._folder = outcomes
+        self._folder = None if outcomes is None else str(outcomes)  # lm-eval makes a number of digits
         self._trained = TrainedQuestions(allow_trained_questions)
         super().__init__(pretrained, **kwargs)
 

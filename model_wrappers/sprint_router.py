@@ -32,12 +32,12 @@ class SprintRouterLM(HeadSetLM):
         self,
         pretrained: Any,
         *,
-        router: str | None = None,
+        router: str | int | None = None,
         selection: str | None = None,
         allow_trained_questions: bool | str = False,
         **kwargs: Any,
     ) -> None:
-        self._folder = router
+        self._folder = None if router is None else str(router)  # lm-eval makes a number of digits
         self._selection = selection
         self._trained = TrainedQuestions(allow_trained_questions)
         self._routing_seconds = 0.0  # of this process

@@ -38,14 +38,24 @@ def this_process(environment: Mapping[str, str] | None = None) -> Process:
     No process group is made.
 
     Raises:
-        ArgumentError: the launcher's variables contradict each other.
+        ArgumentError: the launcher's variables are no numbers, or contradict each other.
     """
     given = os.environ if environment is None else environment
-    index = next((int(given[name]) for name in _INDEX_VARIABLES if given.get(name)), 0)
-    count = next((int(given[name]) for name in _COUNT_VARIABLES if given.get(name)), 1)
+    index = _first_number(given, _INDEX_VARIABLES, 0)
+    count = _first_number(given, _COUNT_VARIABLES, 1)
     if not 0 <= index < count:
         raise ArgumentError(f"process index {index} of {count} processes: check RANK and WORLD_SIZE")
     return Process(index, count)
+
+
+def _first_number(environment: Mapping[str, str], names: Sequence[str], default: int) -> int:
+    name = next((name for name in names if environment.get(name)), None)
+    if name is None:
+        return default
+    try:
+        return int(environment[name])
+    except ValueError:
+        raise ArgumentError(f"{name}={environment[name]!r} is no number: check what started this") from None
 
 
 def allow_group_on_cpu() -> None:

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 Doc = dict[str, Any]
 
 _ORDER_SALT = "sprint-eval order 1"
-_VALIDATION_SHARE = 10  # one in so many training keys is validation
+VALIDATION_SHARE = 10  # one in so many training keys is validation
 
 
 @dataclass
@@ -56,8 +56,8 @@ def divide(train: Iterable[Doc], test: Iterable[Doc], source: str, name: str) ->
     kept_train, repeats_train = _without_repeats(train)
     test_keys = {doc["question_key"] for doc in kept_test}
     free = [doc for doc in kept_train if doc["question_key"] not in test_keys]
-    validation = [doc for doc in free if int(doc["question_key"], 16) % _VALIDATION_SHARE == 0]
-    rest = [doc for doc in free if int(doc["question_key"], 16) % _VALIDATION_SHARE != 0]
+    validation = [doc for doc in free if int(doc["question_key"], 16) % VALIDATION_SHARE == 0]
+    rest = [doc for doc in free if int(doc["question_key"], 16) % VALIDATION_SHARE != 0]
     parts = Parts(
         interleave(rest),
         interleave(validation),

@@ -10,7 +10,7 @@ from typing import Any
 
 from sprint_eval.errors import DataError, one_line
 from sprint_eval.tasks import convert
-from sprint_eval.tasks.documents import Doc, Parts, divide
+from sprint_eval.tasks.documents import VALIDATION_SHARE, Doc, Parts, divide
 from sprint_eval.tasks.options import TaskOptions
 
 Rows = Iterable[Mapping[str, Any]]
@@ -164,9 +164,12 @@ def _hub_math23k(load: HubLoader) -> tuple[Rows, Rows]:
 
 
 def _hub_asdiv(load: HubLoader) -> tuple[Rows, Rows]:
-    """The arithmetic problems of ASDiv, which has no split of its own: a fifth by key is the test."""
+    """The arithmetic problems of ASDiv, which has no split of its own: a fifth by key is the test.
+
+    Not by the digit of the key that tells validation from training: all of that would be in the test.
+    """
     rows = [row for row in load("EleutherAI/asdiv", split="validation") if convert.is_arithmetic(row)]
-    in_test = [int(convert.asdiv(row)["question_key"], 16) % 5 == 0 for row in rows]
+    in_test = [int(convert.asdiv(row)["question_key"], 16) // VALIDATION_SHARE % 5 == 0 for row in rows]
     train = [row for row, test in zip(rows, in_test, strict=True) if not test]
     return train, [row for row, test in zip(rows, in_test, strict=True) if test]
 

@@ -26,6 +26,8 @@ def test_process_of_a_launcher() -> None:
     assert this_process({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}) == Process(1, 2)
     with pytest.raises(ArgumentError, match="RANK"):
         this_process({"RANK": "3", "WORLD_SIZE": "2"})
+    with pytest.raises(ArgumentError, match="WORLD_SIZE='two' is no number"):
+        this_process({"RANK": "1", "WORLD_SIZE": "two"})
 
 
 def test_processes_own_every_question_once() -> None:

@@ -34,3 +34,9 @@ def test_chinese_text_is_masked_too() -> None:
 @given(st.text())
 def test_any_text_has_both_hashes(text: str) -> None:
     assert len(question_hash(text)) == len(masked_question_hash(text)) == 16
+
+
+def test_half_of_a_surrogate_pair_has_a_hash_too() -> None:
+    """JSON may spell it, and what is read is anybody's."""
+    assert question_hash("a \ud800") != question_hash("a \udfff")
+    assert len(masked_question_hash("a \ud800 7")) == 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,6 +53,11 @@ class Comparison:
     def __post_init__(self) -> None:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
             raise ArgumentError(f"n = {self.n}, limit = {self.limit}: expected 1 or more")
+        for task in self.tasks:
+            if "/" in task or os.sep in task:
+                raise ArgumentError(
+                    f"'{task}' is a path: give the task's name, and its folder by -- --include_path DIR"
+                )
         for name in self.model_args:
             if name in ("pretrained", "store"):
                 raise ArgumentError(f"--model_args names {name}, which compare sets itself")

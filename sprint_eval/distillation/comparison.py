@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sprint_eval.errors import DataError
+from sprint_eval.intervals import exact_difference
 
+_FEWEST = 6  # questions that fall to one side; fewer cannot reach p < 0.05 in an exact test
 _DETECTED = 1.96 + 0.8416  # standard errors that are seen at 5 % four times in five
 
 
@@ -21,12 +23,13 @@ class PairedComparison:
         questions: how many both answered.
         teacher, student: accuracies.
         difference: student less teacher.
-        low, high: 95 % bootstrap interval of the difference over questions.
+        low, high: 95 % bootstrap interval of the difference over questions; an exact one where all of
+            them came out the same.
         only_teacher, only_student: questions that one of them alone answers correctly.
         margin: by how much the student may be worse and still pass.
         p_non_inferior: one-sided p of the score test of "worse by the margin or more" (Tango 1998).
         smallest: the difference that this many questions would show four times in five, at the
-            spread seen here.
+            spread seen here; six questions at least.
     """
 
     questions: int
@@ -76,7 +79,6 @@ def compare(
     n = len(keys)
     low, high = _interval(differences, draws, seed)
     only_student, only_teacher = int((differences > 0).sum()), int((differences < 0).sum())
-    spread = float(differences.std(ddof=1)) if n > 1 else math.inf
     return PairedComparison(
         questions=n,
         teacher=float(first.mean()),
@@ -88,7 +90,7 @@ def compare(
         only_student=only_student,
         margin=margin,
         p_non_inferior=non_inferiority_p(only_student, only_teacher, n, margin),
-        smallest=_DETECTED * spread / math.sqrt(n),
+        smallest=_smallest(differences),
     )
 
 
@@ -102,9 +104,11 @@ def compare_seeds(
     """Compare the mean of several students, trained from other seeds, with their teacher.
 
     A question's score is the mean over the students, so that questions, not answers, are what the
-    interval and the test count; p is of a normal test on the paired differences. These students are
-    taken as they are: how others, of other seeds, would vary is not in the interval. One student
-    is compared as :func:`compare` does.
+    interval and the test count; p is of a normal test on the paired differences. Their variance is taken
+    for no less than that of "lost on a share ``margin`` of the questions", which is the hypothesis:
+    few questions that differ would otherwise be certainty. These students are taken as they are: how
+    others, of other seeds, would vary is not in the interval. One student is compared as
+    :func:`compare` does.
 
     Returns:
         As :func:`compare`; ``only_teacher`` and ``only_student`` are summed over the students.
@@ -114,8 +118,6 @@ def compare_seeds(
     """
     if len(students) == 1:
         return compare(teacher, students[0], margin, draws, seed)
-    from scipy.stats import norm
-
     singles = [compare(teacher, student, margin, draws=1) for student in students]
     keys = sorted(set(teacher).intersection(*students))
     if not keys:
@@ -124,9 +126,7 @@ def compare_seeds(
     second = np.array([[float(student[key]) for key in keys] for student in students]).mean(axis=0)
     differences = second - first
     low, high = _interval(differences, draws, seed)
-    error = float(differences.std(ddof=1)) / math.sqrt(len(keys)) if len(keys) > 1 else math.inf
     mean = float(differences.mean())
-    z = (mean + margin) / error if error > 0 else math.copysign(math.inf, mean + margin)
     return PairedComparison(
         questions=len(keys),
         teacher=float(first.mean()),
@@ -137,18 +137,36 @@ def compare_seeds(
         only_teacher=sum(single.only_teacher for single in singles),
         only_student=sum(single.only_student for single in singles),
         margin=margin,
-        p_non_inferior=float(norm.sf(z)),
-        smallest=_DETECTED * error,
+        p_non_inferior=_non_inferiority_of_means(differences, margin),
+        smallest=_smallest(differences),
     )
 
 
 def _interval(differences: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
     """95 % bootstrap interval of the mean over questions."""
     n = len(differences)
+    if np.ptp(differences) == 0 and differences[0] in (-1, 0, 1):
+        return exact_difference(n * int(differences[0] > 0), n * int(differences[0] < 0), n)
     rng = np.random.default_rng(seed)
     means = [differences[rng.integers(0, n, n)].mean() for _ in range(draws)]
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _smallest(differences: np.ndarray) -> float:
+    n = len(differences)
+    spread = float(differences.std(ddof=1)) if n > 1 else math.inf
+    return min(1.0, max(_DETECTED * spread / math.sqrt(n), _FEWEST / n))
+
+
+def _non_inferiority_of_means(differences: np.ndarray, margin: float) -> float:
+    """One-sided p of "the mean is ``-margin`` or less", from a question's mean difference each."""
+    from scipy.stats import norm
+
+    n = len(differences)
+    variance = max(float(differences.var(ddof=1)) if n > 1 else 0.0, margin * (1 - margin))
+    above = float(differences.mean()) + margin
+    return float(norm.sf(above / math.sqrt(variance / n))) if variance else 0.5
 
 
 def non_inferiority_p(only_new: int, only_old: int, questions: int, margin: float) -> float:
@@ -176,5 +194,7 @@ def non_inferiority_p(only_new: int, only_old: int, questions: int, margin: floa
         ).x
     )
     variance = (2 * q + margin - margin**2) / questions
+    if variance <= 0:  # nothing differs, and nothing may
+        return 0.5
     z = ((only_new - only_old) / questions + margin) / math.sqrt(variance)
     return float(norm.sf(z))

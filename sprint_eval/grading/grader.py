@@ -66,14 +66,14 @@ class Grader:
         self._pool.close()
 
     def _compare(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
-        if not new:
-            return [self._known[pair] for pair in pairs]
-        fresh = dict(zip(new, self._pool.compare(new), strict=True))
-        words = [fresh[pair] if pair in fresh else self._known[pair] for pair in pairs]
-        if len(self._known) + len(fresh) > _CACHE_SIZE:
-            self._known = {}
-        self._known.update(fresh)
+        known = self._known  # another thread may put an empty one in its place meanwhile
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in known]
+        fresh = dict(zip(new, self._pool.compare(new), strict=True)) if new else {}
+        words = [fresh[pair] if pair in fresh else known[pair] for pair in pairs]
+        if len(known) + len(fresh) > _CACHE_SIZE:
+            self._known = fresh
+        else:
+            known.update(fresh)
         return words
 
 

@@ -64,6 +64,8 @@ def parse_number(answer: str) -> Number | None:
     if len(answer) > MAX_LENGTH or not any(sign.isdigit() for sign in answer):
         return None
     text = undress(answer)
+    if text.startswith("(") and "," in text:
+        return None  # a pair or an interval: what groups digits elsewhere parts numbers here
     text = _ASSIGNED.sub("", text, count=1) if _ASSIGNED.match(text) else text
     text = _ABOUT.sub("", text, count=1) if _ABOUT.match(text) else text
     text, negative = _take_sign(text)
@@ -92,8 +94,8 @@ def numbers_equal(gold: Number, answer: Number) -> bool:
 
     Exactly equal values are. Where one side alone has a percent sign (or a scale), its number as
     written counts too. Where gold is a long decimal (five decimals and more: a fraction that was
-    rounded), the answer may differ by 1e-4 relative to ``max(1, |gold|)``, or be gold correctly
-    rounded to its own decimals, given three significant digits.
+    rounded), the answer may differ by 1e-4 of it, or be gold correctly rounded to its own decimals,
+    given three significant digits.
     """
     if _close(gold, gold.value, answer, answer.value):
         return True
@@ -117,7 +119,7 @@ def _close(gold: Number, gold_value: Fraction, answer: Number, answer_value: Fra
         return True
     if gold.decimals is None or gold.decimals < 5:
         return False
-    if abs(gold_value - answer_value) * 10**4 <= max(Fraction(1), abs(gold_value)):
+    if abs(gold_value - answer_value) * 10**4 <= abs(gold_value):
         return True
     if answer.decimals is None or answer.significant is None or answer.significant < 3:
         return False

@@ -39,12 +39,13 @@ class OutcomeStore:
         self.folder = Path(folder)
         self.questions = list(questions)
         self.manifest = manifest.with_questions(self.questions)
+        shards = shard_paths(self.folder)  # looked for first: another process may just be beginning
         if (self.folder / MANIFEST_FILE).exists():
             stored = Manifest.load(self.folder)
             stored.check_same(self.manifest, str(self.folder))
             self.manifest = stored
             return
-        if shard_paths(self.folder):
+        if shards:
             raise StoreError(
                 f"{self.folder} has shards but no {MANIFEST_FILE}; restore it or use another folder"
             )

@@ -75,20 +75,21 @@ def random_heads_draw(
 ) -> list[list[HeadSet]]:
     """``n`` heads of the training questions' greedy cover at random, without repeats, a question.
 
-    The paper's baseline "random heads". A cover smaller than ``n`` is filled with the next best
-    single heads. A draw depends on the seed and the question's key alone, not on the questions
-    beside it, their order, or who asks: questions with one key get the same heads.
+    The paper's baseline "random heads". After a cover smaller than ``n`` come the next best single
+    heads, in order, so that the first k are the same whatever ``n``. A draw depends on the seed and
+    the question's key alone, not on the questions beside it, their order, or who asks: questions with
+    one key get the same heads.
 
     Raises:
         ArgumentError: ``n`` is below 1 or larger than the pool.
         TrainingError: no question was decoded with every head, or none is solved.
     """
     columns, z = _measured(outcomes, n)
-    choice = np.array(cover_order(z)[: max(n, len(greedy_cover(z)))])
+    order, covering = np.array(cover_order(z)), len(greedy_cover(z))
     draws = []
     for key in question_keys:
         generator = np.random.default_rng(stable_seed("random-heads", draw_seed, key))
-        drawn = choice[generator.permutation(len(choice))[:n]]
+        drawn = np.append(order[generator.permutation(covering)], order[covering:])[:n]
         draws.append([outcomes.pool[int(columns[j])] for j in drawn])
     return draws
 

@@ -17,7 +17,7 @@ _MAX_SHARDS = 32
 
 def text_hash(text: str) -> bytes:
     """SHA-256 of the exact text: a different space is a different embedding."""
-    return hashlib.sha256(text.encode("utf-8")).digest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 class EmbeddingCache:

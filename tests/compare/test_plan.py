@@ -14,6 +14,7 @@ from sprint_eval.compare.plan import Comparison, plan
 from sprint_eval.compare.runner import carry_out, finished
 from sprint_eval.errors import ArgumentError, DataError, GenerationError
 from sprint_eval.heads import HeadPool, HeadSet, parse_entry
+from sprint_eval.intervals import exact_interval
 from sprint_eval.outcomes import Outcomes
 
 POOL = HeadPool(tuple(map(HeadSet.parse, ["L0H0", "L0H1", "L1H0", "L1H1"])))
@@ -109,11 +110,12 @@ def test_seeds_and_routers_make_runs_of_their_own(comparison, tmp_path):
         ({"outcomes": {"other": "z"}}, "needs --outcomes"),
         ({"n": 5}, "pool has 4 heads"),
         ({"methods": ()}, "nothing to compare"),
+        ({"tasks": ("/tasks/mine.yaml",)}, "is a path"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_runs(comparison, change, message):
     with pytest.raises(ArgumentError, match=message):
-        plan(replace(comparison, **change))
+        plan(replace(comparison, **change))  # some by the comparison, the others by its plan
 
 
 def test_a_comma_in_a_value_is_refused(comparison, tmp_path):
@@ -285,3 +287,14 @@ def test_bad_arguments_are_one_line(comparison, tmp_path, capsys, more, message)
     with pytest.raises(SystemExit):
         main(["compare", "--model", "m", "--tasks", "t", "--out", str(tmp_path / "o"), *more])
     assert message in capsys.readouterr().err
+
+
+def test_a_curve_without_spread_is_not_called_certain():
+    """Every question came out the same: no draw of questions has anything else to show."""
+    scores = np.zeros((2, 30, 3))
+    scores[:, :, 1] = 1.0
+    scores[:, ::2, 2] = 1.0
+    line = curve("x", scores)
+    assert (line.low[0], line.high[0]) == exact_interval(0, 30)
+    assert (line.low[1], line.high[1]) == exact_interval(30, 30)
+    assert 0 < line.low[2] < 0.5 < line.high[2] < 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from scipy.stats import norm
 
 from sprint_eval.distillation.comparison import compare, compare_seeds, non_inferiority_p
 from sprint_eval.errors import DataError
+from sprint_eval.intervals import exact_difference
 
 
 def test_score_test_on_tangos_example():
@@ -57,6 +59,32 @@ def test_seeds_are_averaged_question_by_question():
     assert compare_seeds(teacher, students[:1]) == compare(teacher, students[0])
     with pytest.raises(DataError, match="share no question"):
         compare_seeds(teacher, [students[0], {"x": True}])
+
+
+@pytest.mark.parametrize("questions", [5, 40])
+def test_few_questions_without_a_difference_are_no_proof(questions: int) -> None:
+    teacher = {str(i): i % 2 == 0 for i in range(questions)}
+    one, several = compare(teacher, teacher), compare_seeds(teacher, [teacher, teacher])
+    assert several.p_non_inferior == pytest.approx(one.p_non_inferior, abs=0.02)
+    assert one.p_non_inferior > 0.1
+    for found in (one, several):
+        assert (found.low, found.high) == exact_difference(0, 0, questions)
+        assert found.smallest == pytest.approx(min(1, 6 / questions))
+        assert f"{questions} questions cannot tell" in found.verdict()
+    assert compare(teacher, teacher, margin=0.0).p_non_inferior == 0.5
+    assert compare_seeds(teacher, [teacher, teacher], margin=0.0).p_non_inferior == 0.5
+
+
+def test_students_that_lose_by_the_margin_pass_in_few_studies() -> None:
+    """Three students that lose the same questions and gain none: where a spread tells least."""
+    rng = np.random.default_rng(0)
+    passed = 0
+    for _ in range(400):
+        lost = rng.random(300) < 0.02
+        teacher = dict.fromkeys(map(str, range(300)), True)
+        student = {str(i): not bad for i, bad in enumerate(lost)}
+        passed += compare_seeds(teacher, [student] * 3, draws=1).p_non_inferior < 0.025
+    assert passed / 400 < 0.05
 
 
 def test_verdicts():

@@ -127,6 +127,23 @@ def test_works_from_several_threads(grader: Grader) -> None:
     assert all([verdict.correct for verdict in found[index]] == [True, False] for index in range(6))
 
 
+def test_a_memory_emptied_by_another_thread_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread waits for its comparisons, another may have begun the memory anew."""
+    grader = Grader(workers=1)
+    monkeypatch.setattr("sprint_eval.grading.grader._CACHE_SIZE", 1)
+
+    def compare(pairs: list[tuple[str, str]]) -> list[str]:
+        if pairs == [("c+1", "d+1")]:
+            monkeypatch.setattr(grader._pool, "compare", lambda pairs: ["equal"] * len(pairs))
+            grader.grade([("\\boxed{e+1}", "f+1"), ("\\boxed{g+1}", "h+1")])
+        return ["equal"] * len(pairs)
+
+    monkeypatch.setattr(grader._pool, "compare", compare)
+    first = ("\\boxed{b+1}", "a+1")
+    grader.grade([first])
+    assert [v.correct for v in grader.grade([first, ("\\boxed{d+1}", "c+1")])] == [True, True]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_works_in_a_forked_process_without_disturbing_the_parent(grader: Grader) -> None:
     assert grader.grade([("\\boxed{p+q}", "q+p")])[0].correct

@@ -83,6 +83,20 @@ def test_a_greedy_run_that_was_asked_once_serves_every_k(
     assert np.isfinite(standing.families["pass"].mean[standing.rows.index(row), 3]) != sampled
 
 
+def test_a_router_that_was_asked_once_says_nothing_of_more_candidates(tmp_path: Path) -> None:
+    """Its second candidate would be another head set, however greedily each is decoded."""
+    once = FakeRun(
+        *("sprint-router", "pretrained=m,router=r", {"deterministic": False}),
+        **{"questions": 12, "n": 1, "skill": 0.5, "generation": {"do_sample": False}},
+    )
+    standing = board_of(tmp_path, BASE, once).standings[0]
+    (row,) = [row for row in standing.rows if row.name.startswith("sprint-router")]
+    assert row.serious == ["1 of 4 candidates"]
+    family = standing.families["pass"]
+    assert np.isfinite(family.mean[standing.rows.index(row), 0])
+    assert np.isnan(family.mean[standing.rows.index(row), 3])
+
+
 def test_newest_of_repeats_wins_and_others_are_listed(tmp_path: Path) -> None:
     board = board_of(tmp_path, replace(BASE, skill=0.1), replace(BASE, skill=0.9), replace(BASE, skill=0.5))
     (row,) = board.standings[0].rows

@@ -104,6 +104,21 @@ def test_a_small_cover_is_filled_with_the_next_best(make_outcomes):
     assert len(random_heads_draw(outcomes, ["k"], 4, 0)[0]) == 4
 
 
+def test_the_cover_comes_before_what_it_is_filled_with(make_outcomes):
+    """So the first k are the same whatever N, and no worse for asking for more."""
+    z = np.zeros((40, 6), int)
+    z[:, 0] = np.arange(40) < 30
+    z[:, 1] = np.arange(40) >= 25
+    z[:4, 2:] = 1
+    outcomes = make_outcomes(z)
+    keys = [f"{i:016x}" for i in range(30)]
+    draws = random_heads_draw(outcomes, keys, 6, 0)
+    for n in (1, 2, 3):
+        assert random_heads_draw(outcomes, keys, n, 0) == [draw[:n] for draw in draws]
+    covers = {tuple(map(str, draw[:2])) for draw in draws}
+    assert covers == {("L0H0", "L0H1"), ("L0H1", "L0H0")}
+
+
 def test_nothing_to_choose_from_is_an_error(make_outcomes):
     with pytest.raises(TrainingError, match="solves any"):
         fixed_cover(make_outcomes(np.zeros((3, 2))), 1)

@@ -136,6 +136,7 @@ def test_the_hub_gives_parts_too(name: str, rows, monkeypatch: pytest.MonkeyPatc
     assert parts.source == "hub"
     assert len(parts.train) + len(parts.validation) + len(parts.test) == 60
     assert 5 <= len(parts.test) <= 20
+    assert parts.validation
     assert parts.twins == 0
 
 

@@ -1,0 +1,36 @@
+"""Each exact interval against a naive version of its definition."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from sprint_eval.intervals import exact_difference, exact_interval
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 20), (20, 20), (7, 20)])
+def test_exact_interval_is_clopper_pearson(successes: int, n: int) -> None:
+    low, high = exact_interval(successes, n)
+
+    def at_least(p: float) -> float:
+        return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(successes, n + 1))
+
+    def at_most(p: float) -> float:
+        return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(successes + 1))
+
+    assert low == 0 if successes == 0 else at_least(low) == pytest.approx(0.025)
+    assert high == 1 if successes == n else at_most(high) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_exact_difference_covers_what_could_have_been(n: int) -> None:
+    """At the interval's end the outcome seen would still come up in 2.5 % of studies, or more."""
+    low, high = exact_difference(0, 0, n)
+    assert low == -high
+    assert (1 - high) ** n == pytest.approx(0.025)
+    low, high = exact_difference(n, 0, n)
+    share = (1 + low) / 2  # of the first alone, the rest being the second's
+    assert high == 1
+    assert share**n == pytest.approx(0.025)
+    assert exact_difference(0, n, n) == (-1.0, -low)
