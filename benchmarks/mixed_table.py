@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import comparisons as tables
 import numpy as np
-import router_table as tables
 
 from sprint_eval.draws import Draw
 from sprint_eval.leaderboards.statistics import LEVEL

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sprint_eval.intervals import exact_difference
 from sprint_eval.leaderboards.statistics import holm, permutation_p
 
 QUESTIONS, DEPTH = 80, 8
@@ -38,14 +39,26 @@ def methods(table: ModuleType, routed: np.ndarray, **others: np.ndarray) -> dict
     }
     curves.update(dict.fromkeys(table.ROUTED, routed))
     return {
-        name: table.Method(curve, {}, np.zeros(DEPTH), table.SEEDS.get(name, 1))
+        name: table.tables.Method(curve, {}, np.zeros(DEPTH), table.SEEDS.get(name, 1))
         for name, curve in curves.items()
     }
 
 
+def compared(table: ModuleType, found: dict[str, Any]) -> list[dict[str, Any]]:
+    return table.tables.compare(found, table.ROUTED, table.BASELINES)
+
+
+def check_complete(table: ModuleType, found: dict[str, Any]) -> None:
+    table.tables.check_complete("setting", found, (*table.ROUTED, *table.BASELINES), table.SEEDS)
+
+
 def verdict(table: ModuleType, found: dict[str, Any]) -> list[str]:
     """Of ``nearest``: the claim's line, then the two against the fixed cover."""
-    lines = [line for line in table.verdicts(table.compare(found)) if line.startswith("- **nearest**")]
+    lines = [
+        line
+        for line in table.verdicts(table.tables.compare(found, table.ROUTED, table.BASELINES))
+        if line.startswith("- **nearest**")
+    ]
     assert len(lines) == 3
     return lines
 
@@ -128,8 +141,8 @@ def test_rounding_of_a_mean_over_seeds_is_no_difference(table: ModuleType) -> No
 
 def test_holm_is_over_a_methods_own_family(table: ModuleType) -> None:
     found = methods(table, passed((4, 1), (9, 3)), random=passed((3, 1), (4, 5)), cover=passed((12, 2)))
-    found["coverage"] = table.Method(passed((40, 1)), {}, np.zeros(DEPTH), 3)
-    rows = table.compare(found)
+    found["coverage"] = table.tables.Method(passed((40, 1)), {}, np.zeros(DEPTH), 3)
+    rows = table.tables.compare(found, table.ROUTED, table.BASELINES)
     for method in table.ROUTED:
         family = [row for row in rows if row["method"] == method]
         assert len(family) == len(table.BASELINES) * DEPTH == 56
@@ -144,22 +157,25 @@ def test_holm_is_over_a_methods_own_family(table: ModuleType) -> None:
 
 def test_where_two_never_differ_nothing_is_called_detectable(table: ModuleType) -> None:
     level = passed((40, 1))
-    rows = table.compare(methods(table, level, random=level))
-    line = next(text for text in table.difference_table(rows) if text.startswith("| nearest | random | 1 |"))
-    assert line == "| nearest | random | 1 | +0.000 [+0.000, +0.000] | 1.000 |  |"
-    assert "nan" not in "\n".join(table.difference_table(rows))
+    rows = compared(table, methods(table, level, random=level))
+    line = next(
+        text for text in table.tables.difference_table(rows) if text.startswith("| nearest | random | 1 |")
+    )
+    most = exact_difference(0, 0, len(level))[1]
+    assert line == f"| nearest | random | 1 | +0.000 [-{most:.3f}, +{most:.3f}] | 1.000 |  |"
+    assert "nan" not in "\n".join(table.tables.difference_table(rows))
 
 
 @pytest.mark.parametrize(("name", "seeds"), [("nearest", 2), ("random", 4), ("cover", 3), ("greedy", 0)])
 def test_other_seeds_than_the_protocols_are_refused(table: ModuleType, name: str, seeds: int) -> None:
     found = methods(table, passed((4, 1)))
-    table.check_complete("setting", found)
+    check_complete(table, found)
     if seeds:
-        found[name] = table.Method(found[name].passed, {}, np.zeros(DEPTH), seeds)
+        found[name] = table.tables.Method(found[name].passed, {}, np.zeros(DEPTH), seeds)
     else:
         del found[name]
     with pytest.raises(SystemExit, match=f"setting: {seeds} runs of {name}, the protocol asks for"):
-        table.check_complete("setting", found)
+        check_complete(table, found)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +194,7 @@ def test_other_seeds_than_the_protocols_are_refused(table: ModuleType, name: str
     ],
 )
 def test_a_trailing_number_is_a_seed(table: ModuleType, label: str, method: str) -> None:
-    assert table.method_of(label) == method
+    assert table.tables.method_of(label) == method
 
 
 def test_seeds_are_averaged_question_by_question(table: ModuleType, tmp_path: Path) -> None:
@@ -192,7 +208,7 @@ def test_seeds_are_averaged_question_by_question(table: ModuleType, tmp_path: Pa
     samples.write_text("".join(reversed(samples.read_text(encoding="utf-8").splitlines(keepends=True))))
     write_run(tmp_path / "greedy", FakeRun(seed=4, deterministic=True, info={"deterministic": True}))
 
-    found = table.read_methods(tmp_path)
+    found = table.tables.read_methods(tmp_path)
     assert {name: method.seeds for name, method in found.items()} == {"nearest": 3, "greedy": 1}
     wanted = np.mean([np.maximum.accumulate(outcomes(run), axis=1) for run in runs], axis=0)
     assert len(np.unique(wanted, axis=0)) > 5, "questions differ, so that a wrong order is seen"
