@@ -63,9 +63,10 @@ class Buckets:
         for members in _similar(runs):
             widths, lengths = runs.widths[members], runs.lengths[members]
             width, length = np.arange(widths.max()), np.arange(lengths.max())
-            there, seen = width < widths[:, None], length < lengths[:, None]
+            there = width < widths[:, None]
             queries = np.where(there, runs.starts[members][:, None] + width, 0)
-            context = np.where(seen, runs.past[np.where(seen, offsets[members][:, None] + length, 0)], 0)
+            # Padded by a run's own last token: another's, where it is not finite, would spoil this run.
+            context = runs.past[offsets[members][:, None] + np.minimum(length, lengths[:, None] - 1)]
             places = np.where(there, (lengths - widths)[:, None] + width, 0)
             unpad[queries[there]] = offset + np.flatnonzero(there)
             offset += queries.size

@@ -63,9 +63,9 @@ class Drafter:
         self._followed = [10.0, 9.0]  # drafted and accepted along siblings, from an optimistic start
         self._guessed = [10.0, 6.0]  # the same, after a divergence
 
-    def draft(self, sequence: Sequence, policy: DraftPolicy) -> list[Node]:
-        """Nodes that may follow the sequence's tip; its last decision is never drafted."""
-        limit = min(policy.tokens, sequence.remaining - 1)
+    def draft(self, sequence: Sequence, policy: DraftPolicy, room: int) -> list[Node]:
+        """Nodes that may follow the sequence's tip, at most ``room``; its last decision is never drafted."""
+        limit = min(policy.tokens, sequence.remaining - 1, room)
         if limit < 1 or not sequence.takes_drafts:
             return []
         found = _follow(sequence.tip, limit, policy.confidence, self._followed[1] / self._followed[0])

@@ -32,7 +32,7 @@ from sprint_eval.engine.tree import AnswerTree, Node
 from sprint_eval.errors import GenerationError
 
 _LOGGER = logging.getLogger(__name__)
-_SMALLEST_BUDGET = 16
+_SPARE = 16  # slots beyond what requests can need
 
 
 class Engine:
@@ -135,7 +135,7 @@ class Engine:
         size = min(32, self._limits.live)
         plain = PlainEngine(self._model, self._tokenizer, settings=self._settings, batch_size=size)
         plain.counters = self.counters
-        yield from enumerate(plain.generate(requests))
+        yield from plain.generate_stream(requests)
 
 
 class _Call:
@@ -158,10 +158,13 @@ class _Call:
     def answers(
         self, token_budget: int | None, limits: Limits, counters: Counters
     ) -> Iterator[tuple[int, Generation]]:
-        """Step until all requests are answered; half the budget and again when memory runs out."""
-        needs = sum(len(s.tree.prompt) + s.request.max_new_tokens for s in self._sequences)
+        """Step until all requests are answered; with half the budget and again when memory runs out.
+
+        No less than what one request needs: what made memory run out may pass.
+        """
+        needs = sum(sequence.most_slots for sequence in self._sequences)
         room = token_budget or default_token_budget(self._model, len(self._segments))
-        budget = min(room, needs + _SMALLEST_BUDGET)
+        budget = min(room, needs + _SPARE)
         waiting = in_working_order(self._sequences, budget)
         cache, prefixes = self._memory(budget, room)
         scheduler = Scheduler(waiting, cache, prefixes, limits)
@@ -173,11 +176,12 @@ class _Call:
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                budget, room = budget // 2, room // 2
-                if budget < _SMALLEST_BUDGET:
-                    raise GenerationError("out of memory even with the smallest token budget") from error
-                _LOGGER.warning("out of memory: going on with half the token budget, %d", budget)
-                limits = limits.halved()
+                least = _SPARE + max(s.most_slots for s in self._sequences if s.finish_reason is None)
+                if budget <= least and limits.live == 1:
+                    raise GenerationError("out of memory even with one request at a time") from error
+                budget = min(budget, max(budget // 2, least))
+                room, limits = min(room, max(room // 2, least)), limits.halved()
+                _LOGGER.warning("out of memory: going on with a token budget of %d", budget)
                 for sequence in self._sequences:
                     sequence.tree.reset()
                 cache, prefixes = self._memory(budget, room)

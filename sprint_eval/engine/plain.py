@@ -17,7 +17,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.limits import PeakMemory, is_out_of_memory
 from sprint_eval.engine.request import Generation, Request
-from sprint_eval.engine.rotation import rotation_threshold
+from sprint_eval.engine.rotation import forget_longer_texts, rotation_threshold
 from sprint_eval.engine.sampling import choose_token
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker, answer_text
@@ -54,19 +54,24 @@ class PlainEngine:
     ) -> list[Generation]:
         """Decode ``requests``; answers come in their order. ``progress(n)`` is told of n more."""
         answers: dict[int, Generation] = {}
+        for index, generation in self.generate_stream(requests):
+            answers[index] = generation
+            if progress is not None:
+                progress(1)
+        return [answers[index] for index in range(len(requests))]
+
+    def generate_stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
+        """Decode ``requests`` and give each answer, with its request's index, when its batch is finished."""
         memory = PeakMemory(self._model.device)
         for batch in self._batches(requests):
             started = time.perf_counter()
-            for index, generation in zip(batch, self._fitting([requests[i] for i in batch]), strict=True):
-                answers[index] = generation
-                self.counters.generated_tokens += len(generation.tokens)
-                self.counters.prompt_tokens += len(requests[index].prompt)
+            generations = self._fitting([requests[i] for i in batch])
+            self.counters.generated_tokens += sum(len(generation.tokens) for generation in generations)
+            self.counters.prompt_tokens += sum(len(requests[index].prompt) for index in batch)
             self.counters.requests += len(batch)
             self.counters.decode_seconds += time.perf_counter() - started
             self.counters.peak_memory_bytes = max(self.counters.peak_memory_bytes, memory.used())
-            if progress is not None:
-                progress(len(batch))
-        return [answers[index] for index in range(len(requests))]
+            yield from zip(batch, generations, strict=True)
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
         """Indices of requests that can share a batch, the longest prompts first."""
@@ -96,6 +101,8 @@ class PlainEngine:
         return self._fitting(batch[:half]) + self._fitting(batch[half:])
 
     def _decode(self, batch: list[Request]) -> list[Generation]:
+        if self._threshold is not None:
+            forget_longer_texts(self._model)
         width = max(len(request.prompt) for request in batch)
         pad = self._tokenizer.pad_token_id or 0
         padded = [[pad] * (width - len(request.prompt)) + list(request.prompt) for request in batch]

@@ -102,7 +102,7 @@ def _shared_logits(model: Any, variants: list[HeadSet]) -> Tensor:
     tree = AnswerTree(Prefix(prompt[:_PREFIX]), prompt[_PREFIX:-1])
     checker = StopChecker(None, (), DecodingSettings(()))
     sequences = []
-    for index, variant in enumerate(variants):
+    for index, variant in enumerate([*variants, variants[0]]):  # twice one that shares all of its cells
         keys = segments.keys(variant)
         request = Request(prompt, variant)
         sequences.append(Sequence(index, request, tree, keys, segments.order(variant), checker))

@@ -43,6 +43,7 @@ class Runner:
             for index, layer in enumerate(self._layers):
                 hook = layer.register_forward_pre_hook(partial(self._enter, index), with_kwargs=True)
                 stack.callback(hook.remove)
+            stack.callback(self._layers[-1].register_forward_hook(_leave, with_kwargs=True).remove)
             yield
 
     @torch.inference_mode()
@@ -106,12 +107,29 @@ class _Step(LayerAttention):
             entering[start : start + len(cells.hidden)] = cells.hidden
         return entering
 
+    def leave(self, hidden: Tensor) -> Tensor:
+        """``[1, step's tokens, hidden]``: a model may count on as many as it was given (GPT-2 does).
+
+        Fewer have run where requests share cells up to the end, as draws of one prompt do.
+        """
+        missing = len(self._plan.input_ids) - hidden.shape[1]
+        return torch.nn.functional.pad(hidden, (0, 0, 0, missing)) if missing > 0 else hidden
+
     def _keep(self, below: Stage, hidden: Tensor) -> None:
         if below.rows:
             self._cache.stores[below.segment].write_hidden(below.slots, hidden[: below.rows])
         for span, cells in below.prefixes:
             if span.key.shared:
                 cells.hidden = hidden[span.start : span.end].clone()
+
+
+def _leave(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    step = kwargs.get("sprint_attention")
+    if step is None:
+        return output
+    if isinstance(output, tuple):
+        return (step.leave(output[0]), *output[1:])
+    return step.leave(output)
 
 
 def _select(value: Any, name: str, stage: Stage) -> Any:

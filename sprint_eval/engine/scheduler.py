@@ -94,7 +94,7 @@ class Scheduler:
         room = self._cache.free - sum(len(sequence.pending) for sequence in self.live)
         policy = self._limits.thin_drafts if tokens < self._limits.thin_tokens else self._limits.drafts
         for sequence in self.live:
-            sequence.draft = self.drafter.draft(sequence, policy)[: max(room, 0)]
+            sequence.draft = self.drafter.draft(sequence, policy, room)
             room -= len(sequence.draft)
         return list(self.live)
 

@@ -60,6 +60,11 @@ class Sequence:
         return self.request.max_new_tokens - len(self.tokens)
 
     @property
+    def most_slots(self) -> int:
+        """Slots that its tokens may take, alone, behind the shared prefix."""
+        return len(self.tree.prompt) + self.request.max_new_tokens
+
+    @property
     def takes_drafts(self) -> bool:
         return not self.request.sampling.do_sample
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_engine import make_engine, make_requests, one_by_one, tokens
+from toy import make_engine, make_requests, one_by_one, tokens
 
 from sprint_eval.engine import probe
 from sprint_eval.heads import HeadSet

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from elsewhere import DEVICE, Elsewhere, Visit, send
-from test_engine import make_engine, make_requests, one_by_one, tokens
 from test_varlen import TYPES, reference
+from toy import make_engine, make_requests, one_by_one, tokens
 
 from sprint_eval.engine import varlen
 from sprint_eval.engine.request import Sampling

@@ -15,6 +15,7 @@ from sprint_eval.engine.tree import AnswerTree, Node, release_guesses
 from sprint_eval.heads import Head, HeadSet
 
 FAR = DraftPolicy(tokens=10, confidence=0.01, realign=2)
+ROOM = 1_000
 
 
 def answer(tree: AnswerTree, *tokens: int) -> Node:
@@ -35,7 +36,7 @@ def make(sampling: Sampling | None = None, limit: int = 20) -> tuple[AnswerTree,
 
 
 def drafted(sequence: Sequence, policy: DraftPolicy = FAR) -> list[int]:
-    return [node.token for node in Drafter().draft(sequence, policy)]
+    return [node.token for node in Drafter().draft(sequence, policy, ROOM)]
 
 
 def test_follows_the_most_visited_answer() -> None:
@@ -81,18 +82,18 @@ def test_recalls_phrases_of_other_prompts() -> None:
         drafter.phrases.learn((1, 2), (5, 6, 7, 30, 31, number))
     sequence.tokens = [9, 5, 6, 7]
     sequence.pending = [answer(tree, 9, 5, 6, 7)]
-    assert [node.token for node in drafter.draft(sequence, DraftPolicy(10, 0.5, 2))] == [30, 31]
-    assert drafter.draft(sequence, DraftPolicy(10, 0.5, 0)) == []
+    assert [node.token for node in drafter.draft(sequence, DraftPolicy(10, 0.5, 2), ROOM)] == [30, 31]
+    assert drafter.draft(sequence, DraftPolicy(10, 0.5, 0), ROOM) == []
 
 
 def test_drafts_shorten_where_they_fail() -> None:
     tree, sequence = make()
     answer(tree, *range(3, 15))
     drafter, policy = Drafter(), DraftPolicy(12, 0.5, 0)
-    before = len(drafter.draft(sequence, policy))
+    before = len(drafter.draft(sequence, policy, ROOM))
     for _ in range(50):
-        drafter.score(drafter.draft(sequence, policy), 0, followed=True)
-    assert before > len(drafter.draft(sequence, policy))
+        drafter.score(drafter.draft(sequence, policy, ROOM), 0, followed=True)
+    assert before > len(drafter.draft(sequence, policy, ROOM))
 
 
 def test_guesses_that_did_not_stand_give_their_slots_back() -> None:

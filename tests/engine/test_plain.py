@@ -47,6 +47,18 @@ def test_mixed_batch_decodes_each_row_as_its_cut_model(
         assert list(answer.tokens) == expected
 
 
+def test_answers_come_batch_by_batch(tiny_model: Callable[..., Any]) -> None:
+    requests = [Request((1, 4 + place, 9), max_new_tokens=3) for place in range(6)]
+    settings = DecodingSettings(())
+    engine = PlainEngine(tiny_model("llama"), CharTokenizer(), settings=settings, batch_size=2)
+    seen = [(index, engine.counters.requests) for index, _ in engine.generate_stream(requests)]
+    assert sorted(index for index, _ in seen) == list(range(6))
+    assert [done for _, done in seen] == [2, 2, 4, 4, 6, 6]
+    told: list[int] = []
+    engine.generate(requests, told.append)
+    assert sum(told) == 6
+
+
 def test_seeded_draws_do_not_depend_on_the_batch(tiny_model: Callable[..., Any]) -> None:
     model = tiny_model("llama")
     requests = [

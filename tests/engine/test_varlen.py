@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from test_attention import HEADS, UNEVEN
-from test_engine import make_engine, make_requests, one_by_one, tokens
+from toy import make_engine, make_requests, one_by_one, tokens
 
 from sprint_eval.engine import varlen
 from sprint_eval.engine.cache import Prefix, PrefixCells

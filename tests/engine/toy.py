@@ -1,14 +1,21 @@
-"""What the engine's tests share: tokenizers without vocabulary files, and models with heads cut off."""
+"""What the engine's tests share: tokenizers without vocabulary files, models with heads cut off, requests."""
 
 from __future__ import annotations
 
 import copy
+import random
 from typing import Any
 
 import torch
 
 from sprint_eval.architectures import attention_layout
+from sprint_eval.engine import Engine
+from sprint_eval.engine.request import Generation, Request
+from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.heads import HeadSet
+
+HEADS = ["base", "L0H1", "L1H0", "L1H2+L2H0", "L2H3", "L2H0", "L1H1"]
+LIMIT = 10
 
 
 class CharTokenizer:
@@ -47,3 +54,34 @@ def zero_columns(model: Any, heads: HeadSet) -> Any:
         with torch.no_grad():
             (projection.weight.T if not layout.architecture.conv1d else projection.weight)[columns] = 0.0
     return cut
+
+
+def one_by_one(model: Any, request: Request) -> list[int]:
+    """Greedy decoding of one request without a cache; token 2 ends it."""
+    cut, ids = zero_columns(model, request.heads), list(request.prompt)
+    for _ in range(request.max_new_tokens):
+        with torch.no_grad():
+            ids.append(int(cut(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        if ids[-1] == 2:
+            break
+    return ids[len(request.prompt) :]
+
+
+def make_requests(questions: int = 2, prefix: int = 10, heads: list[str] = HEADS) -> list[Request]:
+    """Questions of different lengths behind a common prefix, each under every head set."""
+    draw = random.Random(5)
+    shared = tuple(draw.randrange(3, 60) for _ in range(prefix))
+    rests = [tuple(draw.randrange(3, 60) for _ in range(2 + 3 * q)) for q in range(questions)]
+    return [
+        Request(shared + rest, HeadSet.parse(text), max_new_tokens=LIMIT, group=q)
+        for q, rest in enumerate(rests)
+        for text in heads
+    ]
+
+
+def make_engine(model: Any, **options: Any) -> Engine:
+    return Engine(model, CharTokenizer(), settings=DecodingSettings((2,)), **options)
+
+
+def tokens(generations: list[Generation]) -> list[list[int]]:
+    return [list(generation.tokens) for generation in generations]
