@@ -38,7 +38,7 @@ def gsm8k(row: Mapping[str, Any]) -> Doc | None:
 def math(row: Mapping[str, Any]) -> Doc | None:
     """MATH, of MATH-500's fields or of the older version's (``type``, answer in the solution's box)."""
     solution = _text(row, "solution")
-    gold = str(row["answer"]) if row.get("answer") is not None else extract_answer(solution) or ""
+    gold = _gold(row, "answer") if row.get("answer") is not None else extract_answer(solution) or ""
     subject = row.get("subject") or row.get("type")
     if not isinstance(subject, str):
         raise RowError(f"no field 'subject' (found: {', '.join(row)})")
@@ -51,17 +51,15 @@ def math23k(row: Mapping[str, Any]) -> Doc | None:
     """Math23k, of the published fields or of the hub's (``original_text``, ``target_template``)."""
     question = _text(row, "question" if "question" in row else "original_text")
     equation = _equation(row, "equation", "target_template")
-    gold = row["answer"] if "answer" in row else row.get("ans")
-    if gold is None:
-        raise RowError(f"no field 'answer' (found: {', '.join(row)})")
-    return _doc(question, str(gold), operation(equation), equation=equation, numbers=_numbers(row))
+    gold = _gold(row, "answer" if "answer" in row else "ans")
+    return _doc(question, gold, operation(equation), equation=equation, numbers=_numbers(row))
 
 
 def asdiv(row: Mapping[str, Any]) -> Doc:
     """ASDiv-A, of the published fields or of the hub's (``body``, ``formula``, ``9 (apples)``)."""
     question = f"{_text(row, 'body')} {_text(row, 'question')}" if "body" in row else _text(row, "question")
     equation = _equation(row, "equation", "formula").partition("=")[0].strip()
-    gold = re.sub(r"\s*\(.*\)\s*\Z", "", str(row.get("answer", "")))
+    gold = re.sub(r"\s*\(.*\)\s*\Z", "", _gold(row, "answer"))
     doc = _doc(question, gold, operation(equation), equation=equation, numbers=_numbers(row))
     if doc is None:
         raise RowError("empty question or answer")
@@ -95,6 +93,14 @@ def _equation(row: Mapping[str, Any], *names: str) -> str:
 def _numbers(row: Mapping[str, Any]) -> list[str]:
     values = row.get("numbers") or []
     return [str(value) for value in values] if isinstance(values, (list, tuple)) else str(values).split()
+
+
+def _gold(row: Mapping[str, Any], name: str) -> str:
+    """An answer, text or number; anything else has a text form that no answer could equal."""
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise RowError(f"no text or number in field '{name}' (found: {', '.join(row)})")
+    return str(value)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

@@ -40,12 +40,18 @@ def load_task(
         include_path: folders with further tasks, as ``--include_path``.
 
     Raises:
-        ArgumentError: no such task, a group, or a split that it does not have.
+        ArgumentError: no such task, a group, a split that it does not have, or metadata that names
+            another one.
         DataError: its data cannot be had.
     """
     from lm_eval.tasks import TaskManager
 
     given = dict(metadata or {})
+    if given.get("split", split) != split:
+        raise ArgumentError(
+            f"metadata names split = {given['split']}, but the '{split}' part is what is read here: "
+            "leave it out, and choose the part by --split where there is one"
+        )
     ours = task_files()
     if name in ours:
         manager = TaskManager(include_defaults=False, metadata={**given, "split": split})

@@ -233,6 +233,19 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "did you mean 'concurrency'?",
     ),
+    "another split by the metadata": (
+        (
+            *("sweep", "--model", "{model}", "--task", TASK, "--out", "{tmp}/out"),
+            *("--metadata", "split=validation"),
+        ),
+        "metadata names split = validation",
+    ),
+    "a router into a store": (
+        ("train-router", "{folder}/unsolved", "--out", "{folder}/unsolved"),
+        "holds an outcome store",
+    ),
+    "a demo of nothing": (("demo", "--n", "0", "--out", "{tmp}/out"), "--n 0: expected 1 or more"),
+    "a demo of too much": (("demo", "--n", "99", "--out", "{tmp}/out"), "has 27 heads"),
     "adapters of a head out of range": (
         ("export", "heads", "--model", "{model}", "--pool", "0:7", "--out", "{tmp}/out"),
         "the model has heads 0 to 3",

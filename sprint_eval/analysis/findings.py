@@ -110,7 +110,7 @@ def pair_gains(part: Complete) -> list[PairGain]:
                 continue
             z, base = part.z[np.ix_(rows, columns)], part.base[rows]
             gain = best_head_gain(z, base, splits=100, replicates=100)
-            gains.append(PairGain(layer, subject, part.outcomes.pool[columns[gain.best]].heads[0], gain))
+            gains.append(PairGain(layer, subject, part.head_sets[columns[gain.best]].heads[0], gain))
     return gains
 
 
@@ -135,7 +135,7 @@ def head_tests(part: Complete) -> list[HeadTest]:
             float(p[j]),
             float(adjusted[j]),
         )
-        for j, heads in enumerate(part.outcomes.pool)
+        for j, heads in enumerate(part.head_sets)
     ]
 
 
@@ -155,7 +155,7 @@ def coverage(part: Complete, most: int = 32, seed: int = 0) -> Coverage:
             chosen = cover_order(part.z[choose])[:shown]
             held_out += _cumulative(z[measure][:, chosen])
     best = int(z.mean(axis=0).argmax())
-    names = part.outcomes.pool.names()
+    names = [str(heads) for heads in part.head_sets]
     return Coverage(
         base=float(part.base.mean()),
         best=float(z[:, best].mean()),
@@ -184,7 +184,8 @@ def catastrophes(part: Complete, tests: list[HeadTest], threshold: float) -> lis
     found = [_catastrophe(part, BASE_COLUMN, "base", base, 0.0, 1.0)]
     for j in lost:
         test = tests[j]
-        found.append(_catastrophe(part, j, test.heads, test.accuracy, -test.difference, test.p_holm))
+        column = part.columns[j]
+        found.append(_catastrophe(part, column, test.heads, test.accuracy, -test.difference, test.p_holm))
     return found
 
 

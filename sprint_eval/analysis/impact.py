@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sprint_eval.errors import DataError
-from sprint_eval.heads import Head
+from sprint_eval.heads import Head, HeadSet
 from sprint_eval.outcomes import Outcomes
 
 NO_PRUNE = "No-Prune"
@@ -74,18 +74,22 @@ class Impact:
 
 @dataclass(frozen=True)
 class Complete:
-    """The questions of a matrix that were decoded with the base and all of its pool.
+    """The questions of a matrix that were decoded with the base and all that its pool prunes.
+
+    A pool may hold the base and draws besides, for a router to choose; they prune nothing.
 
     Attributes:
         outcomes: the matrix.
         rows: their indices.
+        columns: those of the matrix whose heads are pruned, J.
         z: ``[n, J]`` of 0 and 1; ``base``: ``[n]``.
         subjects: subject of each, ``[n]``.
-        single: columns that prune one head.
+        single: which of the J prune one head.
     """
 
     outcomes: Outcomes
     rows: np.ndarray
+    columns: list[int]
     z: np.ndarray
     base: np.ndarray
     subjects: np.ndarray
@@ -93,7 +97,12 @@ class Complete:
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        return tuple(self.outcomes.pool[j].heads[0] for j in self.single)
+        return tuple(self.head_sets[j].heads[0] for j in self.single)
+
+    @property
+    def head_sets(self) -> list[HeadSet]:
+        """The J head sets."""
+        return [self.outcomes.pool[column] for column in self.columns]
 
     @property
     def subject_names(self) -> list[str]:
@@ -106,17 +115,19 @@ def complete_part(outcomes: Outcomes) -> Complete:
     Raises:
         DataError: no question was decoded with the base and every head set.
     """
-    rows = np.flatnonzero((outcomes.z >= 0).all(axis=1) & (outcomes.base >= 0))
+    columns = [j for j, heads in enumerate(outcomes.pool) if len(heads)]
+    z = outcomes.z[:, columns]
+    rows = np.flatnonzero((z >= 0).all(axis=1) & (outcomes.base >= 0))
     if len(rows) < 2:
         raise DataError(
             f"{len(rows)} of {len(outcomes.questions)} questions are decoded with the base and all "
-            f"{len(outcomes.pool)} head sets; a study needs 2 or more: resume the sweep"
+            f"{len(columns)} head sets; a study needs 2 or more: resume the sweep"
         )
-    single = [j for j, heads in enumerate(outcomes.pool) if len(heads) == 1]
+    single = [j for j, column in enumerate(columns) if len(outcomes.pool[column]) == 1]
     if not single:
         raise DataError("no head set of the pool prunes exactly one head; the study is about single heads")
     subjects = np.array(outcomes.subjects)[rows]
-    return Complete(outcomes, rows, outcomes.z[rows], outcomes.base[rows], subjects, single)
+    return Complete(outcomes, rows, columns, z[rows], outcomes.base[rows], subjects, single)
 
 
 def impact_of(part: Complete, model: str | None = None) -> Impact:

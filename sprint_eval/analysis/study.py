@@ -23,11 +23,13 @@ from sprint_eval.analysis.naming import label_all, ranges, slug, wrapped
 from sprint_eval.analysis.report import Figure, Section, write_report
 from sprint_eval.analysis.statistics import Gain
 from sprint_eval.analysis.study_tables import (
+    FEWEST,
     catastrophe_table,
     coverage_table,
     gain_table,
     impact_rows,
     impact_table,
+    interval,
     shared_table,
     test_table,
 )
@@ -101,6 +103,7 @@ def run_study(matrices: Sequence[Outcomes], config: StudyConfig, published: Sequ
     study = Study(published=list(published))
     for outcomes, label in zip(matrices, labels, strict=False):
         study.cases.append(_case(outcomes, label, config))
+    _check_layers([*(case.impact for case in study.cases), *published], config)
     out = Path(config.out)
     sections = [_case_section(case, out, config) for case in study.cases]
     for impact, label in zip(published, labels[len(matrices) :], strict=True):
@@ -113,6 +116,16 @@ def run_study(matrices: Sequence[Outcomes], config: StudyConfig, published: Sequ
     except OSError as error:
         raise StoreError(f"cannot write the study to {out}: {error.strerror}") from error
     return study
+
+
+def _check_layers(impacts: Sequence[Impact], config: StudyConfig) -> None:
+    known = sorted({layer for impact in impacts for layer in impact.layers})
+    missing = [layer for layer in config.layers or () if layer not in known]
+    if missing:
+        raise ArgumentError(
+            f"--layers {', '.join(map(str, missing))}: no head of these layers was measured; "
+            f"there are heads of {ranges(known)}"
+        )
 
 
 def _case(outcomes: Outcomes, label: str, config: StudyConfig) -> Case:
@@ -205,7 +218,8 @@ def _gains_section(study: Study, labels: Sequence[str], out: Path) -> Section:
     for case in study.cases:
         gain = case.overall
         naive, honest = [pair.gain.naive for pair in case.pairs], [pair.gain.honest for pair in case.pairs]
-        models.append(plots.Violin(wrapped(case.label), naive, honest, (gain.honest, gain.low, gain.high)))
+        overall = (gain.honest, gain.low, gain.high) if gain.n >= FEWEST else None
+        models.append(plots.Violin(wrapped(case.label), naive, honest, overall))
     for impact, label in zip(study.published, labels[len(study.cases) :], strict=True):
         models.append(plots.Violin(wrapped(label), [gain for *_, gain in impact.best_gains()]))
     sizes = [f"{case.label}: {len(case.pairs)} pairs, N = {case.impact.n}" for case in study.cases]
@@ -216,11 +230,13 @@ def _gains_section(study: Study, labels: Sequence[str], out: Path) -> Section:
     caption = (
         "Best pruned head minus no-prune, a point a subject-layer pair (bar: quartiles, circle: median). "
         "Choosing the best of many heads on the questions it is measured on is biased upward; the blue "
-        "violin and the diamond (95 % interval, all questions and heads) choose it on the other half. "
-        + "; ".join(sizes)
-        + "."
+        "violin and the diamond (95 % interval, all questions and heads; from "
+        f"{FEWEST} questions on) choose it on the other half. " + "; ".join(sizes) + "."
     )
-    section.add_figure(out, Figure(out, "gains", caption), plots.violins(models))
+    if any(model.naive for model in models):
+        section.add_figure(out, Figure(out, "gains", caption), plots.violins(models))
+    else:
+        section.text.append("No subject has two questions, so that there is no pair to draw.")
     if study.cases:
         section.add_table(
             out, out, "gains", gain_table([(case.label, case.overall, case.pairs) for case in study.cases])
@@ -276,7 +292,7 @@ def _test_sentence(case: Case) -> str:
         "head sets, "
         f"{len(better)} are better and {len(worse)} are worse at the 5 % level. The best on these questions, "
         f"{case.cover.best_heads}, gains {100 * gain.naive:+.1f} points; a head chosen on one half gains "
-        f"{100 * gain.honest:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}] on the other."
+        f"{100 * gain.honest:+.1f}{interval(gain)} on the other."
     )
 
 

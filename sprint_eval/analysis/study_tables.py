@@ -13,7 +13,7 @@ from sprint_eval.analysis.statistics import Gain
 from sprint_eval.analysis.tables import Table, Value
 from sprint_eval.heads import parse_entry
 
-_FEWEST = 30  # questions; an interval from fewer would be too narrow
+FEWEST = 30  # questions; an interval from fewer would be too narrow
 
 
 def impact_table(impact: Impact, where: str) -> Table:
@@ -67,15 +67,20 @@ def gain_table(cases: Sequence[tuple[str, Gain, Sequence[PairGain]]]) -> Table:
     caption = (
         "Best pruned head minus no-prune in Pass@1. Naive: chosen on the questions it is measured on, biased "
         "upward. Split-half: chosen on a random half, measured on the other, with its 95 % interval "
-        f"where there are {_FEWEST} questions or more."
+        f"where there are {FEWEST} questions or more."
     )
     return Table(columns, rows, caption, rules=frozenset(rules))
 
 
 def _gain(gain: Gain) -> list[Value]:
-    if gain.n < _FEWEST:
+    if gain.n < FEWEST:
         return [gain.naive, gain.honest, None, None]
     return [gain.naive, gain.honest, gain.low, gain.high]
+
+
+def interval(gain: Gain) -> str:
+    """The gain's interval in points, to stand behind it; nothing where it would be too narrow."""
+    return "" if gain.n < FEWEST else f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
 def test_table(tests: Sequence[HeadTest], part: Complete, where: str) -> Table:

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     out: Path = args.out
     started = time.monotonic()
-    _model_folder()  # a missing package is said before anything is decoded
+    _check(args, _model_folder())
     for step in _training_steps(args, out):
         _run(step, out)
     for step in _test_steps(args, out, _best_head(out / "outcomes")):
@@ -86,6 +86,22 @@ def run(args: argparse.Namespace) -> int:
     _run(Step("leaderboard", board, quiet=False), out, always=True)
     print(f"\nThe demo took {time.monotonic() - started:.0f} s. The page: {out / 'site' / 'index.html'}")
     return 0
+
+
+def _check(args: argparse.Namespace, model: str) -> None:
+    """What a later step would refuse after minutes is refused at once."""
+    from transformers import AutoConfig
+
+    from sprint_eval.architectures import head_layout_of_config
+    from sprint_eval.errors import ArgumentError
+    from sprint_eval.heads import HeadPool
+
+    for option in ("train_questions", "test_questions", "n"):
+        if getattr(args, option) < 1:
+            raise ArgumentError(f"--{option.replace('_', '-')} {getattr(args, option)}: expected 1 or more")
+    pool = HeadPool.parse(f"{args.layers}:*", head_layout_of_config(AutoConfig.from_pretrained(model)))
+    if args.n > len(pool):
+        raise ArgumentError(f"--n {args.n}: the pool of layers {args.layers} has {len(pool)} heads")
 
 
 def _training_steps(args: argparse.Namespace, out: Path) -> Iterator[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 HELP = "fine-tune a teacher on a task, prune and distil it round by round, cut the heads out"
@@ -123,9 +124,21 @@ def run(args: argparse.Namespace) -> int:
             f"removed {reduced['heads']:.1f} % of heads, {reduced['parameters']:.1f} % of all parameters; "
             f"student in {args.out}/student, report in {args.out}/report.md"
         )
-        arguments = f"--model_args pretrained={args.out}/student --tasks {args.task}"
-        print(f"next: lm_eval --model distilled-pruned {arguments}")
+        print(f"next: {_evaluation(args)}")
     return 0
+
+
+def _evaluation(args: argparse.Namespace) -> str:
+    """The command that evaluates the student on prompts of the format that it was trained on."""
+    command = ["lm_eval", "--model", "distilled-pruned", "--model_args", f"pretrained={args.out}/student"]
+    command += ["--tasks", args.task]
+    if args.num_fewshot is not None:
+        command += ["--num_fewshot", str(args.num_fewshot)]
+    if args.metadata:
+        command += ["--metadata", args.metadata]
+    if args.apply_chat_template:
+        command += ["--apply_chat_template"]
+    return shlex.join(command)
 
 
 def _dpkd(args: argparse.Namespace) -> dict[str, Any]:

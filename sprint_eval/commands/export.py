@@ -76,7 +76,9 @@ def _heads(args: argparse.Namespace, model: Any) -> int:
     from sprint_eval.export import export_heads
     from sprint_eval.heads import HeadPool
     from sprint_eval.models import resolve_model_path
+    from sprint_eval.outcomes.manifest import refuse_store
 
+    refuse_store(args.out)
     pool = HeadPool.parse(args.pool, attention_layout(model).heads)
     report = export_heads(
         model,
@@ -97,10 +99,12 @@ def _dense(args: argparse.Namespace, model: Any) -> int:
     from sprint_eval.export.loading import cut_out, load_tokenizer
     from sprint_eval.heads import HeadSet
 
-    if args.heads is None and not cut_out(args.model, args.trust_remote_code):
+    cut = cut_out(args.model, args.trust_remote_code)
+    if args.heads is None and not cut:
         raise ArgumentError(f"no heads are cut out of {args.model}: say which to prune, --heads L15H0+L15H3")
     heads = HeadSet.parse(args.heads or "base")
     tokenizer = load_tokenizer(args.model, args.trust_remote_code)
     export_dense(model, tokenizer, heads, args.out, model_name=args.model)
-    print(f"{args.out}: {args.model}" + (f" without {heads}" if heads else ", its cut heads as zeros"))
+    what = (f" without {heads}" if heads else "") + (", its cut heads as zeros" if cut else "")
+    print(f"{args.out}: {args.model}{what}")
     return 0

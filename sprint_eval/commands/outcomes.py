@@ -87,11 +87,16 @@ def _check(args: argparse.Namespace) -> int:
     report = check_store(args.store)
     for problem in report.problems:
         print(f"problem: {problem}")
-    print(
-        f"{report.shards} shards, {report.cells} cells, {report.holes} missing, "
-        f"{report.duplicates} duplicates, {report.conflicts} contradictions, "
-        f"{report.stale} stale verdicts, {report.torn} bytes torn"
-    )
+    if report.problems:
+        print(
+            f"{report.shards} shards, {report.torn} bytes torn; the cells of a damaged store are not counted"
+        )
+    else:
+        print(
+            f"{report.shards} shards, {report.cells} cells, {report.holes} missing, "
+            f"{report.duplicates} duplicates, {report.conflicts} contradictions, "
+            f"{report.stale} stale verdicts, {report.torn} bytes torn"
+        )
     if not report.sound:
         print("the store is not sound")
         return 1

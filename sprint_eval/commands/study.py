@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the study."""
     from sprint_eval.analysis import StudyConfig, impact_from_csv, run_study
+    from sprint_eval.analysis.study_tables import interval
     from sprint_eval.errors import ArgumentError
     from sprint_eval.outcomes import Outcomes
 
@@ -46,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     for case in study.cases:
         gain = case.overall
         print(
-            f"{case.label}: base {case.cover.base:.3f}, best head {gain.naive:+.3f}, split-half gain "
-            f"{gain.honest:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], any head {case.cover.everyone:.3f}, "
+            f"{case.label}: base {case.cover.base:.3f}, best head {100 * gain.naive:+.1f} points, split-half "
+            f"gain {100 * gain.honest:+.1f}{interval(gain)}, any head {case.cover.everyone:.3f}, "
             f"{len(case.catastrophes) - 1} catastrophic heads, N = {gain.n}"
         )
     print(f"report: {study.report}")

@@ -92,8 +92,10 @@ def run(args: argparse.Namespace) -> int:
     config = RouterConfig(selection=args.selection, tune=args.tune, **options)
 
     from sprint_eval.outcomes import Outcomes
+    from sprint_eval.outcomes.manifest import refuse_store
     from sprint_eval.routing import DEFAULT_EMBEDDER, SentenceEmbedder, train_router
 
+    refuse_store(args.out)
     embedder = SentenceEmbedder(args.embedder or DEFAULT_EMBEDDER, dtype=args.embedder_dtype)
     router = train_router(Outcomes.load(args.outcomes), config, embedder)
     router.save(args.out)

@@ -6,15 +6,18 @@ The models check the same and more, each when its turn comes; by then others may
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from sprint_eval.compare.methods import parse_method
 from sprint_eval.compare.plan import Comparison
+from sprint_eval.errors import DataError
 from sprint_eval.prompt_facts import check_prompt_facts, prompt_facts
 from sprint_eval.questions import count_known
 
 _INSTEAD = "compare on others"
+_SOME_TEMPLATE = "a template that only the model knows"
 
 
 def check_inputs(comparison: Comparison) -> None:
@@ -37,7 +40,7 @@ def check_inputs(comparison: Comparison) -> None:
         task = _load(name, comparison)
         if task is None:
             continue
-        facts = _facts(task, comparison.extra)
+        facts = _facts(task, comparison)
         keys = [str(doc["question_key"]) for doc in list(task.eval_docs)[: comparison.limit]]
         if routed:
             _check_routers(comparison, name, facts, keys)
@@ -60,11 +63,39 @@ def _load(name: str, comparison: Comparison) -> Any:
     return task
 
 
-def _facts(task: Any, extra: Sequence[str]) -> dict[str, Any]:
-    """What the command decides of the prompts' format; which chat template it is, only the model knows."""
-    options = _options(extra)
+def _facts(task: Any, comparison: Comparison) -> dict[str, Any]:
+    """The prompts' format, as the command and the model's tokenizer decide it."""
+    options = _options(comparison.extra)
     told = prompt_facts(int(task.get_config("num_fewshot") or 0), options.system_instruction)
-    return told if options.apply_chat_template else {**told, "chat_template": None}
+    return {**told, "chat_template": _template(comparison, options.apply_chat_template)}
+
+
+def _template(comparison: Comparison, asked: bool | str) -> str | None:
+    """The hash that a model gives of its chat template; ``None`` where none is applied."""
+    if not asked:
+        return None
+    from lm_eval.api.model import TemplateLM
+
+    from sprint_eval.export.loading import load_tokenizer
+    from sprint_eval.outcomes.manifest import text_hash
+
+    given = comparison.model_args
+    if {"revision", "chat_template_args", "enable_thinking"} & set(given):
+        return _SOME_TEMPLATE
+    trusted = given.get("trust_remote_code", "").lower() == "true"
+    try:
+        tokenizer = load_tokenizer(given.get("tokenizer", comparison.model), trusted)
+        # lm-eval's own choice among a tokenizer's templates, which asks its model for no more than that.
+        template = TemplateLM.chat_template(SimpleNamespace(tokenizer=tokenizer), asked)
+    except (DataError, ValueError):  # the model says better what is wrong with its tokenizer
+        return _SOME_TEMPLATE
+    return text_hash(template or "")
+
+
+def _check_format(made: Mapping[str, Any], facts: dict[str, Any], whose: str, instead: str) -> None:
+    if facts["chat_template"] == _SOME_TEMPLATE and made.get("chat_template") is not None:
+        facts = {name: fact for name, fact in facts.items() if name != "chat_template"}
+    check_prompt_facts(made, facts, whose, instead)
 
 
 def _options(extra: Sequence[str]) -> argparse.Namespace:
@@ -85,7 +116,7 @@ def _check_routers(comparison: Comparison, task: str, facts: dict[str, Any], key
     for folder in comparison.routers.get(task, comparison.routers.get("", ())):
         card = Router.load(folder).card
         trained = f"the router {folder} was trained on"
-        check_prompt_facts(card.prompt_format, facts, trained, "train a router on this one")
+        _check_format(card.prompt_format, facts, trained, "train a router on this one")
         where = f"in the training of the router {folder}"
         count_known(keys, card.question_keys, where, allow=False, instead=_INSTEAD)
 
@@ -98,7 +129,7 @@ def _check_outcomes(comparison: Comparison, task: str, facts: dict[str, Any], ke
         return
     outcomes = Outcomes.load(folder)
     made = f"the outcomes in {folder} are of"
-    check_prompt_facts(outcomes.manifest.prompt_format, facts, made, "sweep this one")
+    _check_format(outcomes.manifest.prompt_format, facts, made, "sweep this one")
     known = {question.key for question in outcomes.questions}
     where = f"in the outcomes {folder} that choose the heads"
     count_known(keys, known, where, allow=False, instead=_INSTEAD)

@@ -58,6 +58,8 @@ class Comparison:
                 raise ArgumentError(
                     f"'{task}' is a path: give the task's name, and its folder by -- --include_path DIR"
                 )
+        if "n" in self.metadata:
+            raise ArgumentError("--metadata names n, the candidates a question: give them by --n")
         for name in self.model_args:
             if name in ("pretrained", "store"):
                 raise ArgumentError(f"--model_args names {name}, which compare sets itself")

@@ -49,7 +49,7 @@ class Request:
     """One answer to decode.
 
     Attributes:
-        prompt: token ids of the whole prompt, special tokens included.
+        prompt: token ids of the whole prompt, special tokens included; any sequence becomes a tuple.
         heads: heads pruned at every position, the prompt's too; empty for the base.
         max_new_tokens: limit on generated tokens, the stop included.
         stop: strings that end the answer; the text is cut before the first of them.
@@ -66,6 +66,11 @@ class Request:
     group: Hashable | None = None
 
     def __post_init__(self) -> None:
+        for name in ("prompt", "stop"):
+            if isinstance(value := getattr(self, name), str):
+                ids = ": tuple(tokenizer(text)['input_ids'])" if name == "prompt" else ": (text,)"
+                raise ArgumentError(f"{name} = {value[:40]!r} is text; give a tuple{ids}")
+            object.__setattr__(self, name, tuple(value))
         if not self.prompt:
             raise ArgumentError("a request needs a prompt of at least one token")
         if self.max_new_tokens < 1:

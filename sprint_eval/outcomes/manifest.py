@@ -242,6 +242,16 @@ def load_questions(folder: Path, manifest: Manifest) -> list[StoredQuestion]:
     return questions
 
 
+def refuse_store(folder: str | Path) -> None:
+    """For a folder that something else is to be written to.
+
+    Raises:
+        StoreError: an outcome store is there.
+    """
+    if (Path(folder) / MANIFEST_FILE).exists():
+        raise StoreError(f"{folder} holds an outcome store; choose another folder to write to")
+
+
 def text_hash(text: str) -> str:
     """16 hexadecimal digits of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,41 @@ def test_the_command_line(stores, tmp_path, capsys):
         main([*command, "--name", "just one"])
     assert end.value.code == 2
     assert "1 --name given for 2" in capsys.readouterr().err
+
+
+def test_the_base_and_draws_prune_nothing(tmp_path):
+    """A pool may hold them for a router to choose; a draw is usually far below greedy decoding."""
+    pool = HeadPool.from_names(["base", "L0H0", "L1H1+L2H2", "base~T0.6K40P0.95D1"])
+    rng = np.random.default_rng(0)
+    base = rng.random(N) < 0.6
+    z = np.stack([base, rng.random(N) < 0.6, rng.random(N) < 0.6, np.zeros(N, bool)], 1).astype(np.int8)
+    facts = {"base": base.astype(np.int8), "subjects": ["easy"] * N}
+    outcomes = Outcomes.from_arrays(z, [f"q{i}" for i in range(N)], pool, **facts)
+    study = run_study([outcomes], StudyConfig(str(tmp_path / "s")))
+    (case,) = study.cases
+    assert [test.heads for test in case.tests] == ["L0H0", "L1H1+L2H2"]
+    assert set(case.cover.order) == {"L0H0", "L1H1+L2H2"}
+    assert case.cover.everyone == pytest.approx((z[:, 1:3] == 1).any(axis=1).mean())
+    assert len(case.catastrophes) == 1
+
+
+def test_few_questions_give_no_interval_and_no_pair_no_violin(tmp_path):
+    z = np.array([[1, 0], [0, 1], [1, 1]], np.int8)
+    facts = {"base": np.array([1, 0, 1], np.int8), "subjects": ["a", "b", "c"]}
+    pool = HeadPool.from_names(["L0H0", "L0H1"])
+    study = run_study([Outcomes.from_arrays(z, ["q", "r", "s"], pool, **facts)], StudyConfig(str(tmp_path)))
+    text = study.report.read_text(encoding="utf-8")
+    assert "No subject has two questions" in text
+    assert not list(tmp_path.rglob("gains.png"))
+    (sentence,) = re.findall(r"a head chosen on one half gains .* on the other\.", text)
+    assert "[" not in sentence
+
+
+def test_layers_that_were_not_measured_are_named(stores, tmp_path):
+    config = StudyConfig(str(tmp_path / "s"), layers=(1, 7))
+    with pytest.raises(ArgumentError, match="--layers 7: no head of these layers was measured"):
+        run_study([Outcomes.load(stores[0])], config)
+    assert not (tmp_path / "s").exists()
 
 
 def test_refused(stores, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 from sprint_eval.cli import main
 from sprint_eval.compare.checks import check_inputs
@@ -16,7 +17,7 @@ from sprint_eval.compare.plan import Comparison
 from sprint_eval.errors import CommandExit, MismatchError
 from sprint_eval.heads import HeadPool
 from sprint_eval.outcomes import Outcomes
-from sprint_eval.outcomes.manifest import OutcomeQuestion
+from sprint_eval.outcomes.manifest import OutcomeQuestion, text_hash
 from sprint_eval.routing import Router
 from sprint_eval.tasks import load_task
 
@@ -82,6 +83,7 @@ def test_prompts_of_another_format_are_refused(given: Any, method: str, source: 
         ({}, ("--system_instruction", "Be brief."), "system_instruction = None, these have '"),
         ({"chat_template": "abc"}, (), "chat_template = 'abc', these have None"),
         ({"chat_template": "abc"}, ("--apply_chat_template",), None),
+        ({}, ("--apply_chat_template",), "chat_template = None, these have 'a template that only"),
         ({}, ("--num_fewshot", "many"), None),
     ],
 )
@@ -94,6 +96,16 @@ def test_lm_evals_own_options_count(
         return
     with pytest.raises(MismatchError, match=message):
         check_inputs(asked)
+
+
+def test_another_chat_template_is_refused(given: Any, smollm2: str) -> None:
+    """``cover`` and ``best`` reach the model as mere heads: nobody else would see it."""
+    asked = {"methods": ("cover",), "extra": ("--apply_chat_template",), "model": smollm2}
+    template = AutoTokenizer.from_pretrained(smollm2).chat_template
+    check_inputs(replace(given(chat_template=text_hash(template)), **asked))
+    for other in ("abc", None):
+        with pytest.raises(MismatchError, match=f"chat_template = {other!r}, these have"):
+            check_inputs(replace(given(chat_template=other), **asked))
 
 
 @pytest.mark.parametrize(("method", "source"), USERS)

@@ -111,6 +111,7 @@ def test_seeds_and_routers_make_runs_of_their_own(comparison, tmp_path):
         ({"n": 5}, "pool has 4 heads"),
         ({"methods": ()}, "nothing to compare"),
         ({"tasks": ("/tasks/mine.yaml",)}, "is a path"),
+        ({"metadata": {"n": "3"}}, "by --n"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_runs(comparison, change, message):
@@ -179,7 +180,7 @@ def test_what_stands_behind_a_path_is_looked_at(comparison, tmp_path, what):
     weights, data = tmp_path / "model" / "model.safetensors", tmp_path / "train.jsonl"
     weights.write_bytes(b"1234")
     data.write_text("1234")
-    named = replace(comparison, model=str(tmp_path / "model"), metadata={"train_file": str(data), "n": "2"})
+    named = replace(comparison, model=str(tmp_path / "model"), metadata={"train_file": str(data)})
     runs = plan(named)
     carry_out(runs, comparison.out, Harness(comparison))
     assert carry_out(plan(named), comparison.out, Harness(comparison)) == 0

@@ -12,6 +12,14 @@ from toy import LIMIT, CharTokenizer, make_engine, make_requests, one_by_one, to
 from sprint_eval.architectures import ARCHITECTURES
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.settings import DecodingSettings
+from sprint_eval.errors import ArgumentError
+
+
+def test_a_prompt_is_token_ids() -> None:
+    assert Request([5, 6], stop=["\n"]) == Request((5, 6), stop=("\n",))  # type: ignore[arg-type]
+    for wrong in ({"prompt": "What is 7 + 8?"}, {"prompt": (5,), "stop": "\n"}):
+        with pytest.raises(ArgumentError, match="is text; give a tuple"):
+            Request(**wrong)  # type: ignore[arg-type]
 
 
 def test_sampling_depends_on_the_seed_alone(tiny_model: Callable[..., Any]) -> None:

@@ -129,6 +129,18 @@ def hub(rows, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     return calls
 
 
+@pytest.mark.parametrize("gold", [None, True, [1], {"value": 1}])
+@pytest.mark.parametrize("name", ["asdiv", "math23k", "math500"])
+def test_gold_that_is_no_answer_is_refused(name: str, gold: object, data_dir: Path) -> None:
+    """Its text form would be: every answer to it would count as wrong."""
+    row = json.loads((data_dir / SOURCES[name].test_files[0]).read_text(encoding="utf-8").splitlines()[0])
+    if name == "math500" and gold is None:
+        assert SOURCES[name].to_doc({**row, "answer": None})["answer"], "the solution's box says it"
+        return
+    with pytest.raises(convert.RowError, match="answer"):
+        SOURCES[name].to_doc({**row, "answer": gold})
+
+
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_the_hub_gives_parts_too(name: str, rows, monkeypatch: pytest.MonkeyPatch) -> None:
     hub(rows, monkeypatch)
