@@ -135,7 +135,8 @@ def _unsampled(header: RunHeader) -> list[Run]:
         ours = ("pass@1", filter_name) in header.metrics
         names = ("pass@", "maj@", "wmaj@", "best@") if ours else ("pass@", "maj@")
         score = PASS if metric.startswith(names) else metric
-        if score == PASS and not ours:
+        counted = ours and metric == "candidates"  # how many there are is nobody's score
+        if counted or (score == PASS and not ours):
             continue
         runs.setdefault((score, filter_name), Run(header, score, filter_name, None))
     return list(runs.values())

@@ -163,8 +163,9 @@ def test_runs_without_samples_show_what_they_state(tmp_path: Path) -> None:
     path = next(tmp_path.glob("results_*"))
     record = json.loads(path.read_text(encoding="utf-8"))
     record["results"][TASK]["pass@1_unbiased,none"] = 0.5
+    record["results"][TASK]["candidates,none"] = 4.0
     path.write_text(json.dumps(record), encoding="utf-8")
-    standing = make_board([tmp_path]).standings[0]
+    (standing,) = make_board([tmp_path]).standings
     assert standing.families["pass"].mean[0, 0] == outcomes(BASE)[:, 0].mean()
     assert standing.families["unbiased"].mean[0, 0] == 0.5
     assert not standing.pairs
