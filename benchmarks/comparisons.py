@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sprint_eval.files import write_atomic
-from sprint_eval.intervals import exact_difference, exact_interval
+from sprint_eval.intervals import widen_certain
 from sprint_eval.leaderboards.reader import read_runs
 from sprint_eval.leaderboards.records import Run, Sampled
 from sprint_eval.leaderboards.statistics import (
@@ -189,18 +189,9 @@ def compare(
 def interval_of(
     values: np.ndarray, resampling: Resampling, paired: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals of the means of ``[rows, questions]``; ``paired``: of differences.
-
-    By bootstrap, and exactly where every question came out the same, of which a bootstrap is certain.
-    """
+    """95 % intervals of the means of ``[rows, questions]``; ``paired``: of differences."""
     low, high = percentile_interval(resampling.means(values.astype(np.float32)))
-    n = values.shape[1]
-    for row in np.flatnonzero(np.ptp(values, axis=1) == 0):
-        value = float(values[row, 0])
-        if paired and value in (-1.0, 0.0, 1.0):
-            low[row], high[row] = exact_difference(n * (value > 0), n * (value < 0), n)
-        elif not paired and value in (0.0, 1.0):
-            low[row], high[row] = exact_interval(n * int(value), n)
+    widen_certain(low, high, values, paired=paired)
     return low, high
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
 _TAIL = 0.025  # intervals are 95 % intervals
 
 
@@ -31,3 +33,21 @@ def exact_difference(first_only: int, second_only: int, questions: int) -> tuple
         return -most, most
     least = 2 * exact_interval(questions, questions)[0] - 1
     return (least, 1.0) if first_only else (-1.0, -least)
+
+
+def widen_certain(low: np.ndarray, high: np.ndarray, values: np.ndarray, *, paired: bool = False) -> None:
+    """Put exact intervals where a bootstrap has none: rows whose questions all came out 0, or all 1.
+
+    Args:
+        low, high: ``[rows]``, changed in place.
+        values: outcomes, ``[rows, questions]``; with ``paired`` differences of two, which may also be -1.
+    """
+    questions = values.shape[1]
+    for row in np.flatnonzero(np.ptp(values, axis=1) == 0):
+        value = float(values[row, 0])
+        if paired and value in (-1.0, 0.0, 1.0):
+            low[row], high[row] = exact_difference(
+                questions * (value > 0), questions * (value < 0), questions
+            )
+        elif not paired and value in (0.0, 1.0):
+            low[row], high[row] = exact_interval(questions * int(value), questions)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from sprint_eval.intervals import exact_difference, exact_interval
+from sprint_eval.intervals import exact_difference, exact_interval, widen_certain
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (20, 20), (7, 20)])
@@ -34,3 +35,15 @@ def test_exact_difference_covers_what_could_have_been(n: int) -> None:
     assert high == 1
     assert share**n == pytest.approx(0.025)
     assert exact_difference(0, n, n) == (-1.0, -low)
+
+
+def test_only_rows_without_spread_are_widened() -> None:
+    values = np.array([[0, 0, 0], [1, 1, 1], [0, 1, 1], [-1, -1, -1], [0.5, 0.5, 0.5]])
+    low, high = np.full(5, 9.0), np.full(5, 9.0)
+    widen_certain(low, high, values)
+    ends = [exact_interval(0, 3), exact_interval(3, 3), (9, 9), (9, 9), (9, 9)]
+    assert list(zip(low, high, strict=True)) == ends
+    low, high = np.full(5, 9.0), np.full(5, 9.0)
+    widen_certain(low, high, values, paired=True)
+    ends = [exact_difference(0, 0, 3), exact_difference(3, 0, 3), (9, 9), exact_difference(0, 3, 3), (9, 9)]
+    assert list(zip(low, high, strict=True)) == ends

@@ -80,7 +80,7 @@ def _template(comparison: Comparison, asked: bool | str) -> str | None:
     from sprint_eval.outcomes.manifest import text_hash
 
     given = comparison.model_args
-    if {"revision", "chat_template_args", "enable_thinking"} & set(given):
+    if "revision" in given:
         return _SOME_TEMPLATE
     trusted = given.get("trust_remote_code", "").lower() == "true"
     try:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sprint_eval.errors import DataError
 from sprint_eval.files import write_atomic
-from sprint_eval.intervals import exact_interval
+from sprint_eval.intervals import widen_certain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,9 +74,7 @@ def curve(name: str, scores: np.ndarray, draws: int = DRAWS) -> Curve:
     n = len(by_question)
     counts = np.random.default_rng(20_250_603).multinomial(n, np.full(n, 1 / n), size=draws)
     low, high = np.quantile(counts @ by_question / n, [0.025, 0.975], axis=0)
-    for place in np.flatnonzero(np.ptp(by_question, axis=0) == 0):
-        if by_question[0, place] in (0.0, 1.0):  # no draw of questions tells this from certainty
-            low[place], high[place] = exact_interval(int(by_question[0, place]) * n, n)
+    widen_certain(low, high, by_question.T)
     return Curve(name, by_question.mean(axis=0), low, high, len(scores))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,7 +53,7 @@ class Comparison:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
             raise ArgumentError(f"n = {self.n}, limit = {self.limit}: expected 1 or more")
         for task in self.tasks:
-            if "/" in task or os.sep in task:
+            if Path(task).name != task:
                 raise ArgumentError(
                     f"'{task}' is a path: give the task's name, and its folder by -- --include_path DIR"
                 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sprint_eval.errors import DataError
-from sprint_eval.intervals import exact_difference
+from sprint_eval.intervals import widen_certain
 
 _FEWEST = 6  # questions that fall to one side; fewer cannot reach p < 0.05 in an exact test
 _DETECTED = 1.96 + 0.8416  # standard errors that are seen at 5 % four times in five
@@ -145,12 +145,11 @@ def compare_seeds(
 def _interval(differences: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
     """95 % bootstrap interval of the mean over questions."""
     n = len(differences)
-    if np.ptp(differences) == 0 and differences[0] in (-1, 0, 1):
-        return exact_difference(n * int(differences[0] > 0), n * int(differences[0] < 0), n)
     rng = np.random.default_rng(seed)
     means = [differences[rng.integers(0, n, n)].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    ends = np.quantile(means, [0.025, 0.975])
+    widen_certain(ends[:1], ends[1:], differences[None], paired=True)
+    return float(ends[0]), float(ends[1])
 
 
 def _smallest(differences: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,15 +68,14 @@ class Planner:
         drafts = [stages.draft(segment) for segment in range(len(self._segments))]
         logits, decisions = stages.decisions()
         ids, positions = _inputs(rows, prefixes)
-        parts = [draft.numbers for draft in drafts]
-        numbers = [ids, positions, logits, *(part for numbers in parts for part in numbers)]
-        inputs, places, wanted, *tensors = together(numbers, self._device)
-        tensor = iter(tensors)
+        parts = [[ids, positions, logits], *(draft.numbers for draft in drafts)]
+        sent = iter(together(list(chain.from_iterable(parts)), self._device))
+        (inputs, places, wanted), *numbers = [list(islice(sent, len(part))) for part in parts]
         run = sum(len(draft.tokens) * self._segments.layers(segment) for segment, draft in enumerate(drafts))
         return StepPlan(
             inputs,
             places,
-            [draft.stage(list(islice(tensor, len(part)))) for draft, part in zip(drafts, parts, strict=True)],
+            [draft.stage(part) for draft, part in zip(drafts, numbers, strict=True)],
             wanted,
             decisions,
             run,

@@ -66,10 +66,10 @@ class Request:
     group: Hashable | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "stop"):
-            if isinstance(value := getattr(self, name), str):
-                ids = ": tuple(tokenizer(text)['input_ids'])" if name == "prompt" else ": (text,)"
-                raise ArgumentError(f"{name} = {value[:40]!r} is text; give a tuple{ids}")
+        for name, wanted in (("prompt", "tuple(tokenizer(text)['input_ids'])"), ("stop", "(text,)")):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise ArgumentError(f"{name} is a text; give {wanted}")
             object.__setattr__(self, name, tuple(value))
         if not self.prompt:
             raise ArgumentError("a request needs a prompt of at least one token")

@@ -64,8 +64,6 @@ def parse_number(answer: str) -> Number | None:
     if len(answer) > MAX_LENGTH or not any(sign.isdigit() for sign in answer):
         return None
     text = undress(answer)
-    if text.startswith("(") and "," in text:
-        return None  # a pair or an interval: what groups digits elsewhere parts numbers here
     text = _ASSIGNED.sub("", text, count=1) if _ASSIGNED.match(text) else text
     text = _ABOUT.sub("", text, count=1) if _ABOUT.match(text) else text
     text, negative = _take_sign(text)
@@ -74,6 +72,8 @@ def parse_number(answer: str) -> Number | None:
         text, negative = _take_sign(text)
     percent = text.startswith("百分之")
     text = text.removeprefix("百分之")
+    if text.startswith("(") and "," in text:
+        return None  # a pair or an interval: what groups digits elsewhere parts numbers here
     for kind in _PATTERNS:
         match = _PATTERNS[kind].match(text)
         if match is None:
