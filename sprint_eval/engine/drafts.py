@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 
+from sprint_eval.engine.nodes import Node
 from sprint_eval.engine.sequence import Sequence
-from sprint_eval.engine.tree import AnswerTree, Node
 
-_LONGEST_MATCH = 16
 _PHRASE = 3  # tokens that a phrase is recognised by
 
 
@@ -84,7 +83,7 @@ class Drafter:
         tally[1] += accepted
 
     def _realign(self, sequence: Sequence, limit: int, policy: DraftPolicy) -> list[Node]:
-        twin = _longest_match(sequence.tree, sequence.tip, policy.realign)
+        twin = sequence.tree.suffixes.longest_match(sequence.tip, policy.realign)
         if twin is None:
             return []
         node, draft = sequence.tip, []
@@ -125,25 +124,3 @@ def _follow(node: Node, limit: int, confidence: float, rate: float) -> list[Node
 
 def _visits(node: Node) -> int:
     return node.visits
-
-
-def _longest_match(tree: AnswerTree, tip: Node, shortest: int) -> Node | None:
-    """The node elsewhere in the tree whose preceding tokens agree with the tip's for longest."""
-    best, length = None, shortest - 1
-    for other in tree.like(tip):
-        if other is tip or not other.children:
-            continue
-        agreed = _agreed(tip, other)
-        if agreed > length:
-            best, length = other, agreed
-    return best
-
-
-def _agreed(one: Node | None, other: Node | None) -> int:
-    length = 0
-    while one is not None and other is not None and one is not other and one.token == other.token:
-        length += 1
-        if length == _LONGEST_MATCH:
-            break
-        one, other = one.parent, other.parent
-    return length

@@ -15,6 +15,7 @@ from sprint_eval.engine.cache import Cache, Kept
 from sprint_eval.engine.counters import Counters
 from sprint_eval.engine.garbage import no_collection
 from sprint_eval.engine.limits import PeakMemory, default_limits, default_token_budget, is_out_of_memory
+from sprint_eval.engine.nodes import Node
 from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.plan import Planner, StepPlan
 from sprint_eval.engine.prefix_memory import PrefixMemory
@@ -28,7 +29,7 @@ from sprint_eval.engine.scheduler import Limits, Scheduler, in_working_order
 from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker, answer_text
-from sprint_eval.engine.tree import AnswerTree, Node
+from sprint_eval.engine.tree import AnswerTree
 from sprint_eval.errors import GenerationError
 
 _LOGGER = logging.getLogger(__name__)

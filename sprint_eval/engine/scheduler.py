@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from sprint_eval.engine.cache import Cache
 from sprint_eval.engine.drafts import Drafter, DraftPolicy
+from sprint_eval.engine.nodes import Node
 from sprint_eval.engine.prefix_memory import PrefixMemory
 from sprint_eval.engine.sequence import Sequence
-from sprint_eval.engine.tree import Node, Stretch, release_guesses
+from sprint_eval.engine.tree import Stretch, release_guesses
 from sprint_eval.errors import GenerationError
 
 _ANSWERS_A_PROMPT = 8  # answers' worth of distinct tokens that a prompt's tree is expected to hold

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sprint_eval.engine.nodes import Node
 from sprint_eval.engine.request import FinishReason, Request
 from sprint_eval.engine.segments import Key
 from sprint_eval.engine.text import StopChecker
-from sprint_eval.engine.tree import AnswerTree, Node
+from sprint_eval.engine.tree import AnswerTree
 
 
 class Sequence:

@@ -15,33 +15,9 @@ from itertools import groupby
 import numpy as np
 
 from sprint_eval.engine.cache import Cache, Prefix
+from sprint_eval.engine.nodes import Node, SuffixIndex
 from sprint_eval.engine.segments import Key
 from sprint_eval.heads import Head
-
-
-class Node:
-    """A token in its context.
-
-    Attributes:
-        depth: position among the tokens behind the shared prefix.
-        visits: answers, finished or in the making, that hold this token here.
-    """
-
-    __slots__ = ("children", "depth", "parent", "token", "visits")
-
-    def __init__(self, token: int, parent: Node | None) -> None:
-        self.token = token
-        self.parent = parent
-        self.children: dict[int, Node] = {}
-        self.depth: int = 0 if parent is None else parent.depth + 1
-        self.visits = 0
-
-    def child(self, token: int) -> Node:
-        """The node of ``token`` after this one, made if it is new."""
-        node = self.children.get(token)
-        if node is None:
-            node = self.children[token] = Node(token, self)
-        return node
 
 
 class Track:
@@ -101,6 +77,7 @@ class AnswerTree:
         prompt: nodes of the prompt's tokens behind the prefix, at least one.
         live: requests being decoded now.
         answers: answers finished.
+        suffixes: where the last tokens of an answer stand in these answers.
     """
 
     def __init__(self, prefix: Prefix, rest: Sequence[int]) -> None:
@@ -110,8 +87,8 @@ class AnswerTree:
             self.prompt.append(self.prompt[-1].child(token))
         self.live = 0
         self.answers = 0
+        self.suffixes = SuffixIndex()
         self._tracks: dict[tuple[Head, ...], Track] = {}
-        self._pairs: dict[tuple[int, int], list[Node]] = {}
 
     # Cells.
 
@@ -151,25 +128,19 @@ class AnswerTree:
             track.columns.clear()
         self.prefix.cells.clear()
 
+    # Tokens.
+
     def discard(self, node: Node) -> None:
         """Remove a drafted node that no answer holds; its cells are released apart."""
         siblings = node.parent.children if node.parent is not None else {}
         if siblings.get(node.token) is node:
             del siblings[node.token]
 
-    # Answers as drafts.
-
     def visit(self, node: Node) -> None:
         """Count an answer's token."""
         node.visits += 1
-        if node.visits == 1 and node.parent is not None:
-            self._pairs.setdefault((node.parent.token, node.token), []).append(node)
-
-    def like(self, node: Node) -> list[Node]:
-        """Nodes of answers with the same token as ``node`` after the same token."""
-        if node.parent is None:
-            return []
-        return self._pairs.get((node.parent.token, node.token), [])
+        if node.visits == 1:
+            self.suffixes.add(node)
 
 
 def release_guesses(guesses: Iterable[tuple[Stretch, Sequence[Node]]], cache: Cache) -> None:

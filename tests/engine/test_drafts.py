@@ -6,12 +6,13 @@ import numpy as np
 
 from sprint_eval.engine.cache import Cache, Prefix
 from sprint_eval.engine.drafts import Drafter, DraftPolicy
+from sprint_eval.engine.nodes import Node
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.segments import Key, Segments
 from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker
-from sprint_eval.engine.tree import AnswerTree, Node, release_guesses
+from sprint_eval.engine.tree import AnswerTree, release_guesses
 from sprint_eval.heads import Head, HeadSet
 
 FAR = DraftPolicy(tokens=10, confidence=0.01, realign=2)
