@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from sprint_eval.errors import DataError
@@ -11,6 +10,7 @@ from sprint_eval.leaderboards.board import Board
 from sprint_eval.leaderboards.columns import Column, columns_of
 from sprint_eval.leaderboards.standing import Standing
 from sprint_eval.leaderboards.words import summary, verdict
+from sprint_eval.markdown import escape_markdown
 
 BEGIN = "<!-- sprint-eval leaderboard: begin -->"
 END = "<!-- sprint-eval leaderboard: end -->"
@@ -19,9 +19,9 @@ END = "<!-- sprint-eval leaderboard: end -->"
 def markdown(board: Board) -> str:
     """All tables, each with its verdict, and what was left out; no markers."""
     parts = [_table(standing) for standing in board.standings]
-    parts.append(_escape(summary(board)))
+    parts.append(escape_markdown(summary(board)))
     if board.reading.problems:
-        lines = [f"- {_escape(str(problem))}" for problem in board.reading.problems[:50]]
+        lines = [f"- {escape_markdown(str(problem))}" for problem in board.reading.problems[:50]]
         more = len(board.reading.problems) - len(lines)
         if more > 0:
             lines.append(f"- and {more:,} more")
@@ -60,22 +60,22 @@ def _replaced(path: Path, text: str, block: str) -> str:
 def _table(standing: Standing) -> str:
     columns = columns_of(standing)
     lines = [
-        f"### {_escape(standing.table.title)}",
+        f"### {escape_markdown(standing.table.title)}",
         "",
         _about(standing),
         "",
-        "| " + " | ".join(_escape(column.title) for column in columns) + " |",
+        "| " + " | ".join(escape_markdown(column.title) for column in columns) + " |",
         "| " + " | ".join("---:" if column.numeric else ":---" for column in columns) + " |",
     ]
     for index in range(len(standing.rows)):
         lines.append("| " + " | ".join(_cell(column, index) for column in columns) + " |")
-    return "\n".join([*lines, "", _escape(verdict(standing))])
+    return "\n".join([*lines, "", escape_markdown(verdict(standing))])
 
 
 def _cell(column: Column, index: int) -> str:
     """Figures are ours and need no escapes, which keeps the source readable; names and notes are not."""
     text = column.cell(index)
-    return text if column.numeric else _escape(text)
+    return text if column.numeric else escape_markdown(text)
 
 
 def _about(standing: Standing) -> str:
@@ -89,14 +89,7 @@ def _about(standing: Standing) -> str:
         text += f", {models[0]}"
     if standing.letters and any(standing.letters):
         text += "; brackets are 95 % intervals over questions, ranks that a letter joins are not told apart"
-    return _escape(text[0].upper() + text[1:] + ".")
-
-
-def _escape(text: str) -> str:
-    """Text that Markdown and the HTML inside it leave alone."""
-    text = " ".join(text.split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
+    return escape_markdown(text[0].upper() + text[1:] + ".")
 
 
 def terminal(board: Board) -> str:

@@ -62,11 +62,13 @@ class Impact:
         return sorted(mine, key=lambda j: self.heads[j].head)
 
     def best_gains(self) -> list[tuple[int, str, Head, float]]:
-        """Best pruned head minus no-prune for every layer and subject (SPRINT, figure 2)."""
+        """Best pruned head minus no-prune for every layer and subject measured there (SPRINT, figure 2)."""
         gains = []
         for layer in self.layers:
             rows = self.rows(layer)
             for s, subject in enumerate(self.subjects):
+                if np.isnan(self.accuracy[rows, s]).all():
+                    continue
                 best = rows[int(np.nanargmax(self.accuracy[rows, s]))]
                 gains.append((layer, subject, self.heads[best], float(self.accuracy[best, s] - self.base[s])))
         return gains
@@ -156,13 +158,15 @@ def impact_from_csv(path: str | Path, model: str | None = None, task: str = "") 
     """
     source = Path(path)
     try:
-        with source.open(newline="", encoding="utf-8") as handle:
+        with source.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             if not set(_CSV_COLUMNS) <= set(reader.fieldnames or ()):
                 raise DataError(f"{source} lacks columns: expected {', '.join(_CSV_COLUMNS)}")
             cells, base = _read_rows(source, reader)
     except OSError as error:
         raise DataError(f"cannot read {source}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{source} is no CSV file in UTF-8: {error}") from error
     if not cells or not base:
         raise DataError(f"{source} needs rows of heads and rows with head 'none' (no-prune)")
     heads = sorted({head for head, _ in cells})
@@ -192,13 +196,13 @@ def _read_rows(
         try:
             value, layer = float(row["pass_at_1"]), int(row["layer"])
             head = None if row["head"].strip().lower() == "none" else Head(layer, int(row["head"]))
+            subject = row["subject"].strip()
         except (ValueError, TypeError, AttributeError):
             raise DataError(
                 f"{where}: expected a head, a subject, a layer and a share, found {row}"
             ) from None
         if not 0 <= value <= 1:
             raise DataError(f"{where}: pass_at_1 = {value} is no share between 0 and 1")
-        subject = row["subject"]
         if head is None:
             # The unpruned model has no layer: a file may repeat it for each, but not differently.
             if base.setdefault(subject, value) != value:

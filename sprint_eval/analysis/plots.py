@@ -166,7 +166,7 @@ def violins(models: Sequence[Violin]) -> Callable[[Any], Any]:
                 )
         axes.axhline(0, color="black", linewidth=0.6, linestyle=(0, (4, 2)), zorder=0)
         axes.set_xlim(-0.6, len(models) - 0.4 + 0.1)
-        axes.set_xticks(range(len(models)), [model.label for model in models])
+        axes.set_xticks(range(len(models)), [_literal(model.label) for model in models])
         axes.set_ylabel("best pruned head − no prune\n(points of Pass@1)")
         _violin_legend(plt, axes, models)
         return figure
@@ -225,7 +225,9 @@ def coverage_curves(found: Coverage) -> Callable[[Any], Any]:
         ticks = [t for t in (1, 2, 4, 8, 16, 32, 64) if t <= len(k)]
         axes.set_xticks(ticks, [str(t) for t in ticks])
         axes.minorticks_off()
-        axes.set_ylim(max(0.0, 0.9 * found.base - 0.02), min(1.0, found.everyone * 1.04 + 0.01))
+        lowest = min(found.base, *found.cover, *found.held_out)
+        highest = max(found.base, *found.cover, *found.held_out, found.everyone)
+        axes.set_ylim(max(0.0, 0.9 * lowest - 0.02), min(1.0, highest * 1.04 + 0.01))
         figure.legend(frameon=False, loc="outside lower center", ncols=2, columnspacing=1.0)
         return figure
 
@@ -266,9 +268,15 @@ def output_kinds(found: Sequence[Catastrophe], most: int = 15) -> Callable[[Any]
 
 
 def _with_counts(impact: Impact) -> list[str]:
+    subjects = [_literal(subject) for subject in impact.subjects]
     if impact.counts is None:
-        return list(impact.subjects)
-    return [f"{subject} ({count})" for subject, count in zip(impact.subjects, impact.counts, strict=True)]
+        return subjects
+    return [f"{subject} ({count})" for subject, count in zip(subjects, impact.counts, strict=True)]
+
+
+def _literal(text: str) -> str:
+    """Text in which a dollar sign begins no mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _some(count: int, most: int = 16) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 from sprint_eval.analysis.plots import save_figure
 from sprint_eval.analysis.tables import Table, escape_latex
 from sprint_eval.files import write_atomic
+from sprint_eval.markdown import escape_markdown
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Section:
 
     Attributes:
         title: its heading.
-        text: paragraphs, shown before the rest.
+        text: paragraphs, shown before the rest; plain text, as the title is.
         body: Markdown of tables and figures, in order.
         latex: LaTeX of its figures.
     """
@@ -42,7 +43,9 @@ class Section:
         table.save(folder, name)
         place = (folder / name).relative_to(out).as_posix()
         links = f"[CSV]({place}.csv), [Markdown]({place}.md), [LaTeX]({place}.tex)"
-        shown = table.markdown() if inline and len(table.rows) <= 60 else f"{table.caption}\n"
+        shown = (
+            table.markdown() if inline and len(table.rows) <= 60 else f"{escape_markdown(table.caption)}\n"
+        )
         self.body.append(f"{shown}\n{links}\n")
 
     def add_csv(self, out: Path, folder: Path, name: str, table: Table) -> None:
@@ -54,7 +57,9 @@ class Section:
         """Draw a figure and show it."""
         save_figure(figure.folder, figure.name, draw)
         place = (figure.folder / figure.name).relative_to(out).as_posix()
-        self.body.append(f"![{figure.name}]({place}.png)\n\n*{figure.caption}* ([SVG]({place}.svg))\n")
+        self.body.append(
+            f"![{figure.name}]({place}.png)\n\n*{escape_markdown(figure.caption)}* ([SVG]({place}.svg))\n"
+        )
         self.latex.append(
             "\\begin{figure}\n\\centering\n"
             f"\\includegraphics[width=\\columnwidth]{{{place}.png}}\n"
@@ -67,8 +72,8 @@ def write_report(out: Path, sections: list[Section]) -> Path:
     """Write ``study.md`` and ``figures.tex``; the path of the former."""
     parts = ["# Head-impact study\n"]
     for section in sections:
-        parts.append(f"## {section.title}\n")
-        parts += [f"{text}\n" for text in section.text]
+        parts.append(f"## {escape_markdown(section.title)}\n")
+        parts += [f"{escape_markdown(text)}\n" for text in section.text]
         parts += section.body
     path = out / "study.md"
     write_atomic(path, "\n".join(parts))

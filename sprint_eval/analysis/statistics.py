@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sprint_eval.intervals import exact_difference
+
+_SAME = 1e-6  # a spread that is rounding alone
+
 
 def mcnemar_exact(fixed: np.ndarray, broken: np.ndarray) -> np.ndarray:
     """Exact two-sided McNemar p-values of paired 0/1 outcomes.
@@ -71,7 +75,8 @@ def best_head_gain(
     Here the head is chosen on a random half and measured on the other, averaged over ``splits``
     random halvings, each used both ways. The interval is the estimate plus and minus 1.96 standard
     deviations over bootstrap samples of questions; all copies of a question stay in one half, so
-    that no question chooses and measures at once.
+    that no question chooses and measures at once. Where all samples give the same (no question on which
+    a chosen head differs from the base, say) the interval is :func:`exact_difference`'s.
 
     Args:
         z: outcomes, 0 or 1, ``[n, J]``, n at least 2.
@@ -85,7 +90,10 @@ def best_head_gain(
     honest = _split_half(delta, np.ones((splits, n), np.float32), rng).mean()
     counts = rng.multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float32)
     spread = 1.959964 * float(np.nanstd(_split_half(delta, counts, rng, turns=4)))
-    return Gain(float(means[best]), float(honest), float(honest - spread), float(honest + spread), best, n)
+    low, high = float(honest - spread), float(honest + spread)
+    if spread < _SAME:
+        low, high = exact_difference(n * (honest > 0.5), n * (honest < -0.5), n)
+    return Gain(float(means[best]), float(honest), low, high, best, n)
 
 
 def _split_half(

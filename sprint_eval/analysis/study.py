@@ -99,23 +99,29 @@ def run_study(matrices: Sequence[Outcomes], config: StudyConfig, published: Sequ
     """
     if not matrices and not published:
         raise ArgumentError("nothing to study: name one or more outcome stores, or --impact-csv files")
+    out = Path(config.out)
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"cannot write the study to {out}: it is a file; name a folder by --out")
     labels = label_all(matrices, published, config.names)
     study = Study(published=list(published))
     for outcomes, label in zip(matrices, labels, strict=False):
         study.cases.append(_case(outcomes, label, config))
     _check_layers([*(case.impact for case in study.cases), *published], config)
-    out = Path(config.out)
+    try:
+        study.report = write_report(out, _sections(study, labels, out, config))
+    except OSError as error:
+        raise StoreError(f"cannot write the study to {out}: {error}") from error
+    return study
+
+
+def _sections(study: Study, labels: Sequence[str], out: Path, config: StudyConfig) -> list[Section]:
     sections = [_case_section(case, out, config) for case in study.cases]
-    for impact, label in zip(published, labels[len(matrices) :], strict=True):
+    for impact, label in zip(study.published, labels[len(study.cases) :], strict=True):
         sections.append(_published_section(impact, label, out, config))
     sections.insert(0, _gains_section(study, labels, out))
     if len(study.cases) > 1:
         sections.append(_shared_section(study.cases, out, config))
-    try:
-        study.report = write_report(out, sections)
-    except OSError as error:
-        raise StoreError(f"cannot write the study to {out}: {error.strerror}") from error
-    return study
+    return sections
 
 
 def _check_layers(impacts: Sequence[Impact], config: StudyConfig) -> None:

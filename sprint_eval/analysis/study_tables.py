@@ -27,7 +27,7 @@ def impact_table(impact: Impact, where: str) -> Table:
         rules.add(len(rows))
         block = np.column_stack([impact.accuracy, impact.overall])[impact.rows(layer)]
         bases = [*impact.base, impact.overall_base]
-        best = np.nanmax(block, axis=0)
+        best = np.fmax.reduce(block, axis=0)  # NaN, without a warning, where nothing was measured
         for offset, j in enumerate(impact.rows(layer)):
             values = [None if np.isnan(value) else float(value) for value in block[offset]]
             places = (c for c, value in enumerate(values) if value == best[c] and value > bases[c])

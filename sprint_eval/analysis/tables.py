@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sprint_eval.files import write_atomic
+from sprint_eval.markdown import escape_markdown
 
 Value = str | int | float | None
 _LATEX = {
@@ -57,14 +58,14 @@ class Table:
         """A pipe table with its caption above."""
         numeric = [self._numeric(c) for c in range(len(self.columns))]
         lines = [
-            "| " + " | ".join(map(_escape_markdown, self.columns)) + " |",
+            "| " + " | ".join(map(escape_markdown, self.columns)) + " |",
             "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
         ]
         for r, row in enumerate(self.rows):
-            cells = [_escape_markdown(self.shown(value, c)) for c, value in enumerate(row)]
+            cells = [escape_markdown(self.shown(value, c)) for c, value in enumerate(row)]
             cells = [f"**{cell}**" if (r, c) in self.bold and cell else cell for c, cell in enumerate(cells)]
             lines.append("| " + " | ".join(cells) + " |")
-        return f"{_escape_markdown(self.caption)}\n\n" + "\n".join(lines) + "\n"
+        return f"{escape_markdown(self.caption)}\n\n" + "\n".join(lines) + "\n"
 
     def latex(self, label: str) -> str:
         """A ``longtable`` in the style of booktabs; it breaks over pages where it must."""
@@ -114,7 +115,3 @@ class Table:
 def escape_latex(text: str) -> str:
     """Text that LaTeX sets as it stands."""
     return "".join(_LATEX.get(char, char) for char in text)
-
-
-def _escape_markdown(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

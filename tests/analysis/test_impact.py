@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sprint_eval.analysis.impact import complete_part, impact_from_csv, impact_of
+from sprint_eval.analysis.study_tables import impact_table
 from sprint_eval.errors import DataError
 from sprint_eval.heads import Head, HeadLayout, HeadPool
 from sprint_eval.outcomes import Outcomes
@@ -104,6 +107,27 @@ def test_a_published_table_that_is_wrong(tmp_path, old, new, said):
     path = tmp_path / "t.csv"
     path.write_text(CSV.replace(old, new))
     with pytest.raises(DataError, match=said):
+        impact_from_csv(path)
+
+
+def test_a_published_table_with_gaps_or_from_a_spreadsheet(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    more = "0,Geometry,5,0.5\nnone,Geometry,5,0.4\n"  # nothing of layer 9
+    path.write_bytes(b"\xef\xbb\xbf" + (CSV + more).encode())
+    impact = impact_from_csv(path)
+    assert [(layer, subject) for layer, subject, *_ in impact.best_gains()] == [
+        (5, "Algebra"),
+        (5, "Geometry"),
+        (9, "Algebra"),
+    ]
+    assert "| 9 | 0 | 0.200 |  |  |" in impact_table(impact, "t").markdown()
+
+
+@pytest.mark.parametrize("content", ["é".encode("latin-1"), CSV.encode() + b"0\n"])
+def test_a_published_table_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"no CSV file in UTF-8|line 8: expected a head, a subject"):
         impact_from_csv(path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sprint_eval.analysis.statistics import best_head_gain, holm, mcnemar_exact, wilson
+from sprint_eval.intervals import exact_difference
 
 
 def naive_mcnemar(fixed: int, broken: int) -> float:
@@ -76,3 +77,20 @@ def test_two_questions_are_enough():
     gain = best_head_gain(np.array([[1, 0], [0, 1]]), np.array([0, 0]))
     assert gain.naive == 0.5
     assert gain.low <= gain.honest <= gain.high
+
+
+@pytest.mark.parametrize(("heads", "base"), [(0, 0), (1, 1), (1, 0), (0, 1)])
+def test_outcomes_that_are_all_the_same_are_not_certain(heads: int, base: int) -> None:
+    n = 40
+    gain = best_head_gain(np.full((n, 5), heads), np.full(n, base))
+    assert gain.honest == heads - base
+    assert (gain.low, gain.high) == exact_difference(n * (heads > base), n * (heads < base), n)
+
+
+def test_one_question_that_one_head_wins_leaves_no_certainty_either() -> None:
+    """Whoever is chosen by that question does not meet it again: all samples give no gain."""
+    z = np.zeros((40, 5))
+    z[7, 2] = 1
+    gain = best_head_gain(z, np.zeros(40))
+    assert (gain.naive, gain.honest) == (pytest.approx(1 / 40), 0)
+    assert (gain.low, gain.high) == exact_difference(0, 0, 40)

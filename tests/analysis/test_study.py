@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from sprint_eval.analysis import StudyConfig, impact_from_csv, run_study
-from sprint_eval.analysis.findings import coverage, head_tests
+from sprint_eval.analysis.findings import Coverage, coverage, head_tests
 from sprint_eval.analysis.impact import complete_part
+from sprint_eval.analysis.plots import coverage_curves
 from sprint_eval.analysis.study import slug
 from sprint_eval.analysis.tables import Table
 from sprint_eval.cli import main
-from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.errors import ArgumentError, DataError, StoreError
 from sprint_eval.heads import HeadLayout, HeadPool
 from sprint_eval.outcomes import BASE_COLUMN, Cell, Manifest, Outcomes, OutcomeStore, Process, StoredQuestion
 
@@ -224,11 +225,58 @@ def test_tables_escape_what_they_are_given():
     assert r"100\% \& <b>" in table.latex("t")
     assert r"a\_b" in table.latex("t")
     assert r"\textbf{0.250}" in table.latex("t")
-    assert "| 100% & &lt;b> | **0.250** |" in table.markdown()
+    assert "| 100% &amp; &lt;b&gt; | **0.250** |" in table.markdown()
     assert "x\\|y" in table.markdown()
     assert table.csv() == "a_b,x|y\n100% & <b>,0.25\n,\n"
     assert table.shown(-0.00004, 1) == "0.000"
     assert Table(("p",), [[0.00004]], "").markdown().endswith("| 4e-5 |\n")
+
+
+def test_names_cannot_change_the_report(stores: list[Path], tmp_path: Path) -> None:
+    name = "toy</h2><img src=x onerror=alert(1)>\n# Faked heading [l](javascript:1) $x$ `c` and a cost of $3"
+    rng = np.random.default_rng(0)
+    facts = {
+        "base": rng.integers(0, 2, 40),
+        "subjects": [("$\\frac$ x", "a|b *c*")[i % 2] for i in range(40)],
+    }
+    pool = HeadPool.parse("*:*", LAYOUT)
+    z = rng.integers(0, 2, (40, len(pool)))
+    outcomes = Outcomes.from_arrays(z, [f"q{i}" for i in range(40)], pool, **facts)
+    study = run_study([outcomes, Outcomes.load(stores[0])], StudyConfig(str(tmp_path), names=(name, "toy")))
+    pages = [study.report, *tmp_path.rglob("*.md")]
+    assert len(pages) > 6
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert "<img" not in text
+        assert "\n# Faked" not in text
+        assert "[l](" not in text
+    svg = (tmp_path / slug(name) / "heatmap-layer-0.svg").read_text(encoding="utf-8")
+    assert "$\\frac$ x (20)" in svg
+
+
+def test_a_folder_that_cannot_be_written(stores: list[Path], tmp_path: Path) -> None:
+    outcomes = Outcomes.load(stores[0])
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(StoreError, match="it is a file; name a folder"):
+        run_study([outcomes], StudyConfig(str(file)))
+    with pytest.raises(StoreError, match="cannot write the study"):
+        run_study([outcomes], StudyConfig(str(file / "in")))
+    assert file.read_text() == "mine"
+
+
+def test_a_base_above_all_heads_is_in_the_coverage_curves() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    cover, held_out = np.array([0.05, 0.1]), np.array([0.02, 0.04])
+    found = Coverage(0.9, 0.05, 0.1, "L0H0", ("L0H0", "L0H1"), cover, held_out, 40)
+    figure = coverage_curves(found)(plt)
+    low, high = figure.axes[0].get_ylim()
+    plt.close(figure)
+    assert low <= 0.02 < 0.9 < high
 
 
 def test_slugs():
