@@ -53,7 +53,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{what} not found: {path}") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{what} {path} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{what} {path} holds a {type(value).__name__}, expected a JSON object")

@@ -12,10 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from sprint_eval.backends.http import JsonClient, RefusedError
+from sprint_eval.backends.completion import Completion
+from sprint_eval.backends.http import JsonClient, RefusedError, shown
 from sprint_eval.backends.served import (
     PROBE_LOGPROBS,
     check_effect,
+    check_think_end,
     cut_generation,
     cut_text,
     probe_sets,
@@ -29,6 +31,7 @@ from sprint_eval.export.adapters import adapter_name
 from sprint_eval.heads import BASE, HeadSet
 
 _LOGGER = logging.getLogger(__name__)
+_MOST_AT_ONCE = 1024  # each is a thread
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,11 @@ class ServerModels:
         try:
             listed = {str(entry["id"]): entry.get("parent") for entry in answer["data"]}
         except (KeyError, TypeError, AttributeError):
-            raise GenerationError(f"{client.base_url}/models does not list models: {answer!r:.200}") from None
+            raise GenerationError(f"{client.base_url}/models does not list models: {shown(answer)}") from None
         names = ", ".join(sorted(listed)) or "nothing"
         if base is None:
             # vLLM names an adapter's base as its parent.
-            parents = {parent for parent in listed.values() if parent} & set(listed)
+            parents = {parent for parent in listed.values() if isinstance(parent, str)} & set(listed)
             orphans = [name for name, parent in listed.items() if not parent]
             candidates = sorted(parents) if len(parents) == 1 else orphans
             if len(candidates) != 1:
@@ -105,10 +108,13 @@ class OpenAIBackend:
         client: how to reach it.
         served_model: the base model's name on the server; asked for where not given.
         naming: how an adapter is asked for; ``{base}:{name}`` is SGLang's form.
-        concurrency: requests in flight at once.
+        concurrency: requests in flight at once, 1 to 1024.
         token_ids: ask for token ids (``return_token_ids``, as vLLM has it), with which answers are
             cut exactly where the built-in engine cuts them; without, the server's text is taken and
             tokens are counted by the server.
+
+    Raises:
+        ArgumentError: a value that cannot be used, or thinking that ends at a token id without ``token_ids``.
     """
 
     def __init__(
@@ -122,8 +128,10 @@ class OpenAIBackend:
         concurrency: int = 16,
         token_ids: bool = True,
     ) -> None:
-        if concurrency < 1:
-            raise ArgumentError(f"concurrency = {concurrency}: expected 1 or more")
+        if not 1 <= concurrency <= _MOST_AT_ONCE:
+            raise ArgumentError(f"concurrency = {concurrency}: expected 1 to {_MOST_AT_ONCE}")
+        if not token_ids:
+            check_think_end(settings)
         if "{name}" not in naming:
             raise ArgumentError(
                 f"naming = {naming!r}: expected a form with {{name}} in it, like {{base}}:{{name}}"
@@ -135,6 +143,7 @@ class OpenAIBackend:
         self._naming = naming
         self._concurrency = concurrency
         self._token_ids = token_ids
+        self._vocabulary = len(tokenizer) if token_ids else None
         self._models: ServerModels | None = None
         self._probed = False
         self.counters = Counters()
@@ -227,30 +236,25 @@ class OpenAIBackend:
             answer = self._client.post("/completions", self._body(request, model))
         except RefusedError as error:
             raise self._explained(error, model) from None
-        try:
-            choice = answer["choices"][0]
-            text, reason = choice["text"], choice.get("finish_reason")
-            usage = answer.get("usage") or {}
-        except (KeyError, IndexError, TypeError, AttributeError):
-            raise GenerationError(f"{self._client.base_url} gave no completion: {answer!r:.200}") from None
-        served_by = answer.get("model")
-        if served_by not in (None, model):
+        completion = Completion.read(answer, self._client.base_url, self._vocabulary)
+        if completion.model not in (None, model):
             raise GenerationError(
-                f"{self._client.base_url} was asked for model {model} and answered with {served_by!r}: "
-                "it does not choose adapters by the model's name"
+                f"{self._client.base_url} was asked for model {model} and answered with "
+                f"{shown(completion.model)}: it does not choose adapters by the model's name"
             )
-        tokens = choice.get("token_ids")
-        if tokens:
-            generation = cut_generation(self._tokenizer, self._settings, request, tokens, reason == "stop")
+        if completion.tokens:
+            stopped = completion.reason == "stop"
+            generation = cut_generation(self._tokenizer, self._settings, request, completion.tokens, stopped)
             return generation, len(generation.tokens)
-        generation = self._from_text(request, str(text or ""), reason)
-        return generation, int(usage.get("completion_tokens") or len(generation.tokens))
+        generation = self._from_text(request, completion)
+        return generation, completion.count or len(generation.tokens)
 
-    def _from_text(self, request: Request, text: str, reason: Any) -> Generation:
+    def _from_text(self, request: Request, completion: Completion) -> Generation:
         """An answer from a server that gives no token ids: its own cut, its tokens encoded anew."""
-        tokens = tuple(self._tokenizer.encode(text, add_special_tokens=False))
-        finish: FinishReason = "length" if reason == "length" else "stop"
-        return Generation(tokens, cut_text(text, request.stop, self._settings), finish)
+        text = cut_text(completion.text, request.stop, self._settings)
+        tokens = tuple(self._tokenizer.encode(completion.text, add_special_tokens=False))
+        finish: FinishReason = "length" if completion.reason == "length" else "stop"
+        return Generation(tokens, text, finish)
 
     def _body(self, request: Request, model: str) -> dict[str, Any]:
         sampling = request.sampling

@@ -6,6 +6,7 @@ does not hold: of the model it has the config, the generation config and the tok
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,25 @@ from typing import Any
 from sprint_eval.engine.request import FinishReason, Generation, Request
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.engine.text import StopChecker, answer_text
-from sprint_eval.errors import ArgumentError, DataError, GenerationError
+from sprint_eval.errors import ArgumentError, DataError, GenerationError, HeadError
 from sprint_eval.files import read_json
 from sprint_eval.heads import BASE, HeadSet
 
 _PROBES = 3
 PROBE_LOGPROBS = 5
 _ROUNDING = 1e-4
+# Fields of the adapters' manifest that are used, with their types.
+_FIELDS: dict[str, tuple[Any, str]] = {
+    "model": (str, "a text"),
+    "model_fingerprint": (str, "a text"),
+    "dtype": (str, "a text"),
+    "null_adapter": (str, "a text"),
+    "adapters": (list, "a list"),
+    "max_rank": (int, "a whole number"),
+    "vllm_max_lora_rank": (int | None, "a whole number or null"),
+}
+# As adapter_name makes them; none leads out of the folder.
+_ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_-]*")
 
 
 class ServedModel:
@@ -70,14 +83,13 @@ class Adapters:
         """Read a folder's manifest.
 
         Raises:
-            DataError: there is none, or an adapter that it names is missing.
+            DataError: there is none, it is malformed, or an adapter that it names is missing.
         """
         from sprint_eval.export import read_manifest
 
         folder = Path(folder)
         manifest = read_manifest(folder)
-        paths = {entry["heads"]: folder / entry["name"] for entry in manifest["adapters"]}
-        paths[BASE] = folder / manifest["null_adapter"]
+        paths = _paths(folder, manifest)
         for heads, path in paths.items():
             if not (path / "adapter_model.safetensors").is_file():
                 raise DataError(f"the adapter of {heads} is missing: {path}; run the export again")
@@ -89,11 +101,17 @@ class Adapters:
         return str(self.manifest["model_fingerprint"])
 
     def module_names(self) -> list[str]:
-        """Last names of the modules that the adapters change, e.g. ``o_proj``: engines can skip the rest."""
+        """Last names of the modules that the adapters change, e.g. ``o_proj``: engines can skip the rest.
+
+        Raises:
+            DataError: an adapter's config does not list them.
+        """
         names: set[str] = set()
         for path in self.paths.values():
-            config = read_json(path / "adapter_config.json", "adapter config")
-            names |= {str(module).rpartition(".")[2] for module in config["target_modules"]}
+            modules = read_json(path / "adapter_config.json", "adapter config").get("target_modules")
+            if not isinstance(modules, list):
+                raise _malformed(path / "adapter_config.json", "target_modules", modules, "a list")
+            names |= {str(module).rpartition(".")[2] for module in modules}
         return sorted(names)
 
     def check(self, head_sets: Sequence[HeadSet]) -> None:
@@ -104,6 +122,35 @@ class Adapters:
                 f"{self.folder} has no adapter for {_some(lacking)}; add what is missing: sprint-eval export "
                 f"heads --model {self.manifest['model']} --pool … --out {self.folder}"
             )
+
+
+def _paths(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
+    """Each head set's folder, by a manifest whose fields are checked here (:class:`DataError`)."""
+    from sprint_eval.export.folder import MANIFEST
+
+    where = folder / MANIFEST
+    for field, (kind, expected) in _FIELDS.items():
+        found = manifest.get(field)
+        if isinstance(found, bool) or not isinstance(found, kind):  # true is an int to isinstance()
+            raise _malformed(where, field, found, expected)
+    paths: dict[str, Path] = {}
+    for entry in (*manifest["adapters"], {"heads": BASE, "name": manifest["null_adapter"]}):
+        try:
+            heads, name = HeadSet.parse(entry["heads"]), entry["name"]
+            inside = _ADAPTER_NAME.fullmatch(name) is not None
+        except (KeyError, TypeError, AttributeError, HeadError):
+            inside = False
+        if not inside:
+            raise _malformed(where, "an adapter", entry, "a head set and the name of a folder in this one")
+        paths[str(heads)] = folder / name
+    return paths
+
+
+def _malformed(path: Path, field: str, found: object, expected: str) -> DataError:
+    return DataError(
+        f"{path} is malformed: {field} is {found!r:.100}, expected {expected}; export the adapters again "
+        "into a new folder"
+    )
 
 
 def probe_sets(requests: Sequence[Request]) -> list[HeadSet]:
@@ -160,12 +207,31 @@ def cut_generation(
 
 
 def cut_text(text: str, stop: Sequence[str], settings: DecodingSettings) -> str:
-    """A server's text, without thinking and cut before the first stop string."""
+    """A server's text, without thinking and cut before the first stop string.
+
+    Raises:
+        ArgumentError: see :func:`check_think_end`.
+    """
+    if text:
+        check_think_end(settings)
     if isinstance(settings.think_end_token, str):
         text = text.split(settings.think_end_token)[-1].lstrip()
     for term in stop:
         text = text.split(term)[0]
     return text
+
+
+def check_think_end(settings: DecodingSettings) -> None:
+    """Refuse a token id as the end of thinking where an engine gives text only.
+
+    Raises:
+        ArgumentError: it is one: the text does not show it, and thinking would stay in the answer.
+    """
+    if isinstance(settings.think_end_token, int):
+        raise ArgumentError(
+            f"think_end_token = {settings.think_end_token}: a server that gives no token ids does not show "
+            "where this token stands; give the token's text, like think_end_token=</think>"
+        )
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -172,7 +172,11 @@ class Serving:
         return served_model(config, pretrained, revision=revision, trust_remote_code=trust_remote_code)
 
     def backend(self, pretrained: str, tokenizer: Any, settings: DecodingSettings) -> Backend:
-        """The engine as a backend."""
+        """The engine as a backend.
+
+        Raises:
+            ArgumentError: one of the engine's arguments cannot be used.
+        """
         if self.engine == "vllm":
             from sprint_eval.backends.vllm import VllmBackend
 
@@ -184,7 +188,7 @@ class Serving:
 
         patience = Patience(
             timeout=self._number("timeout", Patience.timeout),
-            retries=int(self._number("retries", Patience.retries)),
+            retries=self._whole("retries", Patience.retries),
             down=self._number("patience", Patience.down),
         )
         client = JsonClient(str(self.options["base_url"]), patience, os.environ.get("OPENAI_API_KEY"))
@@ -194,7 +198,7 @@ class Serving:
             settings,
             served_model=self.options.get("served_model"),
             naming=str(self.options.get("naming", "{name}")),
-            concurrency=int(self._number("concurrency", 16)),
+            concurrency=self._whole("concurrency", 16),
             token_ids=str(self.options.get("token_ids", True)).lower() not in ("false", "0", "no"),
         )
 
@@ -214,3 +218,9 @@ class Serving:
         if not number >= 0:
             raise ArgumentError(f"{name} = {value!r}: expected 0 or more")
         return number
+
+    def _whole(self, name: str, default: int) -> int:
+        number = self._number(name, default)
+        if not number.is_integer():  # infinity is none either
+            raise ArgumentError(f"{name} = {self.options[name]!r}: expected a whole number")
+        return int(number)

@@ -20,8 +20,8 @@ from sprint_eval.heads import HeadSet
 from sprint_eval.masking import HeadMasker
 
 # What a fault does to the n-th completion asked for (from 0): a status to answer with, seconds to
-# sleep before answering, "garbage", "empty", or None to serve it.
-Fault = Callable[[int], "int | float | str | None"]
+# sleep before answering, "garbage", "empty", the bytes of an answer, or None to serve it.
+Fault = Callable[[int], "int | float | str | bytes | None"]
 
 
 class FakeServer:
@@ -126,6 +126,8 @@ class FakeServer:
             time.sleep(fault)
         elif isinstance(fault, int):
             return fault, {"error": {"message": f"made to answer {fault}"}}
+        elif isinstance(fault, bytes):
+            return 200, fault
         elif fault == "garbage":
             return 200, b"<html>bad gateway</html>"
         elif fault == "empty":

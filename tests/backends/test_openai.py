@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from typing import Any
@@ -198,6 +199,59 @@ def test_answers_without_a_completion(server: Any, client: JsonClient, tiny_pair
         _backend(client, tiny_pair).generate(_requests(tiny_pair[1]))
 
 
+@pytest.mark.parametrize(
+    ("choice", "more", "message"),
+    [
+        ({}, {"usage": [1]}, r"gave usage = \[1\]: expected a whole number"),
+        ({}, {"usage": {"completion_tokens": "many"}}, "'many'}: expected a whole number"),
+        ({"token_ids": ["x"]}, {}, r"gave token_ids = \['x'\]: expected a list of token ids"),
+        ({"token_ids": [10**12]}, {}, r"gave token_ids = \[1000000000000\].*token_ids=False"),
+        ({"token_ids": [-5]}, {}, r"gave token_ids = \[-5\]"),
+        ({"token_ids": 7}, {}, "gave token_ids = 7"),
+        ({"text": 5}, {}, "gave text = 5: expected a text"),
+        ({"text": "\ud800"}, {}, "expected a text"),
+    ],
+)
+def test_malformed_answers_end_with_one_line(
+    choice: dict[str, Any],
+    more: dict[str, Any],
+    message: str,
+    server: Any,
+    client: JsonClient,
+    tiny_pair: Any,
+) -> None:
+    answer = {"choices": [{"text": "a", "finish_reason": "stop"} | choice]} | more
+    server.fault = lambda n: json.dumps(answer).encode()
+    with pytest.raises(GenerationError, match=message) as error:
+        _backend(client, tiny_pair).generate([Request((5, 6), max_new_tokens=4)])
+    assert "\n" not in str(error.value)
+
+
+def test_token_ids_that_were_not_asked_for_are_left_aside(
+    server: Any, client: JsonClient, tiny_pair: tuple[Any, Any]
+) -> None:
+    server.fault = lambda n: b'{"choices": [{"text": "12", "token_ids": ["x"]}]}'
+    backend = _backend(client, tiny_pair, token_ids=False)
+    assert backend.generate([Request((5, 6), max_new_tokens=4)])[0].text == "12"
+
+
+def test_models_whose_parents_are_no_names(client: JsonClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {"data": [{"id": "tiny", "parent": [1]}, {"id": "L0H0", "parent": "tiny"}]}
+    monkeypatch.setattr(client, "get", lambda path: listed)
+    assert ServerModels.ask(client).base == "tiny"
+
+
+def test_thinking_that_ends_at_a_token_needs_token_ids(
+    server: Any, client: JsonClient, tiny_pair: tuple[Any, Any]
+) -> None:
+    settings = DecodingSettings((), think_end_token=9)
+    with pytest.raises(ArgumentError, match=r"think_end_token = 9: .*give the token's text"):
+        OpenAIBackend(client, tiny_pair[1], settings, token_ids=False)
+    server.token_ids = False  # asked for, and not given
+    with pytest.raises(ArgumentError, match="give the token's text"):
+        OpenAIBackend(client, tiny_pair[1], settings).generate([Request((5, 6), max_new_tokens=4)])
+
+
 def test_the_base_is_found_by_its_adapters_or_named(server: Any, client: JsonClient) -> None:
     assert ServerModels.ask(client).base == "tiny"
     server.parents = False
@@ -235,14 +289,9 @@ def test_what_is_asked_for(server: Any, client: JsonClient, tiny_pair: tuple[Any
     assert expected.items() <= body.items()
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x"])
-def test_wrong_addresses(url: str) -> None:
-    with pytest.raises(ArgumentError, match="base_url"):
-        JsonClient(url)
-
-
 def test_bad_concurrency(client: JsonClient, tiny_pair: tuple[Any, Any]) -> None:
-    with pytest.raises(ArgumentError, match="concurrency = 0"):
-        _backend(client, tiny_pair, concurrency=0)
+    for count in (0, 1025):
+        with pytest.raises(ArgumentError, match=f"concurrency = {count}: expected 1 to 1024"):
+            _backend(client, tiny_pair, concurrency=count)
     with pytest.raises(ArgumentError, match="naming = 'adapter'"):
         _backend(client, tiny_pair, naming="adapter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,9 @@ def test_texts_are_cut_like_tokens() -> None:
     settings = DecodingSettings((), "</think>")
     assert cut_text("hm 1</think> 12\n\nmore", ("\n\n",), settings) == "12"
     assert cut_text("12 STOP 13", ("STOP",), DecodingSettings(())) == "12 "
+    assert cut_text("", (), DecodingSettings((), 7)) == ""
+    with pytest.raises(ArgumentError, match=r"think_end_token = 7: .*give the token's text"):
+        cut_text("hm 1</think> 12", (), DecodingSettings((), 7))
 
 
 def test_adapters_on_disk(tiny_model: Callable[..., Any], tmp_path: Path) -> None:
@@ -61,6 +65,45 @@ def test_adapters_on_disk(tiny_model: Callable[..., Any], tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / "L1H2")
     with pytest.raises(DataError, match="the adapter of L1H2 is missing"):
         Adapters.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"adapters": None}, "adapters is None, expected a list"),
+        ({"adapters": ["L1H2"]}, "an adapter is 'L1H2', expected a head set and the name"),
+        ({"adapters": [{"heads": "L1H2"}]}, "an adapter is {'heads': 'L1H2'}"),
+        ({"adapters": [{"heads": ["L1H2"], "name": "L1H2"}]}, "an adapter is {'heads': "),
+        ({"adapters": [{"heads": "second", "name": "L1H2"}]}, "an adapter is {'heads': 'second'"),
+        ({"adapters": [{"heads": "L1H2", "name": "../out/L1H2"}]}, "'name': '../out/L1H2'}"),
+        ({"adapters": [{"heads": "L1H2", "name": ".."}]}, "'name': '..'}"),
+        ({"null_adapter": 3}, "null_adapter is 3, expected a text"),
+        ({"null_adapter": "/tmp"}, "'name': '/tmp'}"),
+        ({"model_fingerprint": None}, "model_fingerprint is None"),
+        ({"max_rank": True}, "max_rank is True, expected a whole number"),
+        ({"vllm_max_lora_rank": "16"}, "vllm_max_lora_rank is '16', expected a whole number or null"),
+    ],
+)
+def test_malformed_manifests(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    manifest = {
+        "schema_version": 1,
+        "model": "tiny",
+        "model_fingerprint": "feed",
+        "dtype": "float32",
+        "max_rank": 16,
+        "vllm_max_lora_rank": 16,
+        "null_adapter": "base",
+        "adapters": [],
+    }
+    (tmp_path / "heads.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(DataError, match=re.escape(message)):
+        Adapters.load(tmp_path)
+
+
+def test_adapters_whose_config_lists_no_modules(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"target_modules": 5}')
+    with pytest.raises(DataError, match="target_modules is 5, expected a list"):
+        Adapters(tmp_path, {}, {"L1H2": tmp_path}).module_names()
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "gpt_neox"])

@@ -66,7 +66,17 @@ def test_what_a_server_cannot_do_is_refused(given: dict[str, Any], message: str)
         Serving.take("openai", dict(given), HF)
 
 
-@pytest.mark.parametrize(("name", "value"), [("timeout", "soon"), ("retries", -1), ("patience", "nan")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout", "soon"),
+        ("retries", -1),
+        ("retries", "inf"),
+        ("retries", 2.5),
+        ("concurrency", "inf"),
+        ("patience", "nan"),
+    ],
+)
 def test_numbers_are_checked(name: str, value: Any) -> None:
     serving = Serving.take("openai", {**URL, "fingerprint": "feed", name: value}, HF)
     assert serving is not None
