@@ -17,27 +17,38 @@ ATTRIBUTE = "sprint_prompt_facts"
 """Attribute of a request in which our tasks leave them."""
 GENERATION = "generation"
 """The one fact that is no part of the prompt: settings that decide a text."""
+MULTITURN = "fewshot_as_multiturn"
+"""The fact that is there only with worked examples."""
+END_TOKENS = "end_tokens"
+"""The setting that not everyone knows: neither what was made before it was kept, nor a served engine."""
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def prompt_facts(num_fewshot: int, system_instruction: str | None) -> dict[str, Any]:
+def prompt_facts(
+    num_fewshot: int, system_instruction: str | None, multiturn: bool | None = None
+) -> dict[str, Any]:
     """The facts by the names that ``router.json`` has them under.
 
     Args:
         num_fewshot: worked examples in a prompt.
         system_instruction: the text before everything, ``None`` where there is none.
+        multiturn: whether the examples are turns of a chat, ``None`` where that is not known; told only
+            where there are examples.
     """
     text = system_instruction
     system = None if not text else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return {"num_fewshot": num_fewshot, "system_instruction": system}
+    facts: dict[str, Any] = {"num_fewshot": num_fewshot, "system_instruction": system}
+    if num_fewshot and multiturn is not None:
+        facts[MULTITURN] = bool(multiturn)
+    return facts
 
 
 def check_prompt_facts(made: Mapping[str, Any], found: Mapping[str, Any], whose: str, instead: str) -> None:
     """Refuse prompts of another format than those that something was made from.
 
-    Only facts known on both sides are compared. Other generation settings (stop strings, the token
-    limit, sampling) are warned of: a choice of heads may survive them.
+    Only facts and settings known on both sides are compared. Other generation settings (stop strings,
+    the token limit, sampling) are warned of: a choice of heads may survive them.
 
     Args:
         made: facts of the prompts that it was made from.
@@ -49,13 +60,13 @@ def check_prompt_facts(made: Mapping[str, Any], found: Mapping[str, Any], whose:
         MismatchError: names the fact that differs.
     """
     for name, before in made.items():
-        if name not in found or found[name] == before or before == {}:
+        if name not in found or found[name] == before:
             continue
         if name == GENERATION:
-            changed = _differences(before, found[name])
-            _LOGGER.warning(
-                "%s answers decoded with %s; that choice of heads may not hold for these", whose, changed
-            )
+            if changed := _differences(before, found[name]):
+                _LOGGER.warning(
+                    "%s answers decoded with %s; that choice of heads may not hold for these", whose, changed
+                )
             continue
         raise MismatchError(
             f"{whose} prompts with {name} = {before!r}, these have {found[name]!r}; "
@@ -65,4 +76,4 @@ def check_prompt_facts(made: Mapping[str, Any], found: Mapping[str, Any], whose:
 
 def _differences(before: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     changed = [name for name in before if name in here and before[name] != here[name]]
-    return ", ".join(f"{name} = {before[name]!r} (here {here[name]!r})" for name in changed) or "others"
+    return ", ".join(f"{name} = {before[name]!r} (here {here[name]!r})" for name in changed)

@@ -131,10 +131,13 @@ def _prune(args: argparse.Namespace) -> int:
             raise ArgumentError("--pool and --limit copy a part of the store: name the new one by --out")
         report = prune_store(args.store, dry_run=args.dry_run)
         for name in report.foreign:
-            print(f"of another run or no shard: {name}")
+            verb = "would be moved" if args.dry_run else "moved"
+            print(f"of another run or without a header: {name} {verb} to {args.store}/removed")
+        if report.foreign:
+            print("nothing reads that folder: see docs/outcomes.md for what can be saved, or delete it")
         what = "would be removed" if args.dry_run else f"removed, {report.bytes / 1e6:.1f} MB smaller"
         print(
-            f"{len(report.foreign)} files, {report.damaged} damaged lines, {report.duplicates} duplicates, "
+            f"{report.damaged} damaged lines, {report.duplicates} duplicates, "
             f"{report.torn} bytes of torn lines, {report.verdict_files} verdict files {what}"
         )
         return 0

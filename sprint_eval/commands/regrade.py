@@ -10,7 +10,8 @@ examples:
   sprint-eval regrade runs/z --dry-run
   sprint-eval regrade runs/z
 
-The old verdicts stay in the shards until 'sprint-eval outcomes prune'.
+The old verdicts stay in the shards until 'sprint-eval outcomes prune'. A verdict file that cannot be used
+is replaced, and damaged lines are passed over.
 """
 
 
@@ -43,6 +44,13 @@ def run(args: argparse.Namespace) -> int:
             f"e.g. question {change.question}, {change.heads}, gold {change.gold!r}: "
             f"{change.old.extracted!r} ({_word(change.old.correct)}) -> "
             f"{change.new.extracted!r} ({_word(change.new.correct)})"
+        )
+    if report.lost_verdicts:
+        print("the earlier verdict file cannot be used: changes are counted from the shards' verdicts")
+    if report.damaged or report.foreign:
+        print(
+            f"passed over: {report.damaged} damaged lines, {len(report.foreign)} files of another run or "
+            f"without a header; take them out: sprint-eval outcomes prune {args.store}"
         )
     if args.dry_run:
         print("nothing was written (--dry-run)")

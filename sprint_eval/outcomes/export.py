@@ -74,7 +74,7 @@ def export_rows(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
 def _row(outcomes: Outcomes, cell: Cell, heads: HeadSet) -> dict[str, Any]:
     question = outcomes.questions[cell.question]
     single = heads.heads[0] if len(heads) == 1 else None
-    return {
+    row = {
         "question_index": cell.question,
         "doc_hash": question.doc_hash,
         "question_key": question.key,
@@ -84,18 +84,19 @@ def _row(outcomes: Outcomes, cell: Cell, heads: HeadSet) -> dict[str, Any]:
         "layer": single.layer if single else None,
         "head": single.head if single else None,
         "correct": cell.correct,
-        "extracted": _clean(cell.extracted),
+        "extracted": cell.extracted,
         "how": cell.how,
         "status": cell.status,
         "tokens": cell.tokens,
         "finish": cell.finish,
-        "text": _clean(cell.text),
+        "text": cell.text,
     }
+    return {name: _clean(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _clean(text: str | None) -> str | None:
+def _clean(text: str) -> str:
     """Text that UTF-8 can hold: a lone surrogate becomes a question mark."""
-    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _write_csv(outcomes: Outcomes, path: Path) -> int:

@@ -225,7 +225,8 @@ def _load_cache(cache: Path, path: Path) -> FileIndex | None:
             arrays = {name: data[name] for name in _FIELDS}
         if facts["version"] != _CACHE_VERSION or facts["edges"] != _edges(path, facts["covered"]):
             return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        # An empty or damaged archive raises any of these.
         return None
     return FileIndex(path, facts["header"], arrays, facts["labels"], facts["covered"])
 

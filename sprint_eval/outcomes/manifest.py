@@ -13,7 +13,7 @@ from typing import Any
 from sprint_eval.errors import DataError, HeadError, MismatchError, StoreError
 from sprint_eval.files import read_json, write_json
 from sprint_eval.heads import HeadPool
-from sprint_eval.prompt_facts import GENERATION, prompt_facts
+from sprint_eval.prompt_facts import END_TOKENS, GENERATION, MULTITURN, prompt_facts
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -130,7 +130,8 @@ class Manifest:
         """How a question was put to the model, and how it answered, as far as that is known."""
         told: dict[str, Any] = {}
         if self.num_fewshot is not None:
-            told = prompt_facts(self.num_fewshot, self.facts.get("system_instruction"))
+            facts = self.facts
+            told = prompt_facts(self.num_fewshot, facts.get("system_instruction"), facts.get(MULTITURN))
         return {"chat_template": self.chat_template, **told, GENERATION: self.generation}
 
     def with_questions(self, questions: Sequence[StoredQuestion]) -> Manifest:
@@ -155,9 +156,12 @@ class Manifest:
         """Refuse ``other``, the run at hand, when it does not fit this store at ``where``.
 
         Raises:
-            MismatchError: names the first field that differs, both values and what to do.
+            MismatchError: names the first field that differs, both values and what to do; of
+                ``generation`` the settings that differ.
         """
         mine, theirs = self.identity(), other.identity()
+        there, here = mine[GENERATION], theirs[GENERATION]
+        mine[GENERATION], theirs[GENERATION] = _settings_apart(there, here), _settings_apart(here, there)
         skipped = set(ignore)
         for name in IDENTITY_FIELDS:
             if name not in skipped and mine[name] != theirs[name]:
@@ -185,11 +189,14 @@ class Manifest:
             )
         known = {item.name for item in fields(cls)}
         given = {name: value for name, value in values.items() if name in known}
-        for name in ("pool", "verdict_files"):
-            given[name] = tuple(given.get(name, ()))
         try:
+            for name in ("pool", "verdict_files"):
+                given[name] = tuple(given.get(name, ()))
             manifest = cls(**given)
             manifest.head_pool  # noqa: B018 - a pool that cannot be read is found here, not later
+            for name in ("generation", "metadata", "facts"):
+                if not isinstance(given.get(name, {}), dict):
+                    raise TypeError(f"its {name} is {given[name]!r}, expected a JSON object")
         except (TypeError, HeadError, AttributeError) as error:
             raise StoreError(f"{where} is not a manifest of an outcome store: {error}") from error
         return manifest
@@ -242,12 +249,24 @@ def load_questions(folder: Path, manifest: Manifest) -> list[StoredQuestion]:
     return questions
 
 
-def refuse_store(folder: str | Path) -> None:
-    """For a folder that something else is to be written to.
+def refuse_file(folder: str | Path) -> None:
+    """For a folder that is to be written to, and made where it is not there.
 
     Raises:
-        StoreError: an outcome store is there.
+        StoreError: a file stands there, or where a folder above it should be.
     """
+    for place in (Path(folder), *Path(folder).parents):
+        if place.exists() and not place.is_dir():
+            raise StoreError(f"cannot write to {folder}: {place} is a file; name a folder by --out")
+
+
+def refuse_store(folder: str | Path) -> None:
+    """For a folder that something other than outcomes is to be written to.
+
+    Raises:
+        StoreError: an outcome store or a file is there.
+    """
+    refuse_file(folder)
     if (Path(folder) / MANIFEST_FILE).exists():
         raise StoreError(f"{folder} holds an outcome store; choose another folder to write to")
 
@@ -255,6 +274,15 @@ def refuse_store(folder: str | Path) -> None:
 def text_hash(text: str) -> str:
     """16 hexadecimal digits of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _settings_apart(these: Mapping[str, Any], those: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that ``those`` have otherwise or lack; end tokens that they lack are just not known."""
+    return {
+        name: value
+        for name, value in these.items()
+        if (those[name] != value if name in those else name != END_TOKENS)
+    }
 
 
 def _digest(parts: Iterable[str]) -> str:

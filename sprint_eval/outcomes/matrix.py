@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from sprint_eval.outcomes.cells import BASE_COLUMN, Cell
 from sprint_eval.outcomes.index import FileIndex
 from sprint_eval.outcomes.manifest import IDENTITY_FIELDS, Manifest, StoredQuestion
 
+GRADED_SHARDS = "graded_shards"
+"""In the header of a file of verdicts: the names of the shards whose answers it is about."""
 _PER_CELL: dict[str, tuple[type, int]] = {
     "correct": (np.int8, -1),
     "tokens": (np.int32, -1),
@@ -23,6 +26,17 @@ _PER_CELL: dict[str, tuple[type, int]] = {
     "offset": (np.int64, -1),
     "length": (np.int32, -1),
 }
+
+
+class VerdictError(StoreError):
+    """Verdicts of a later grading that cannot be used; the answers themselves are safe."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        store = path.parent.parent
+        super().__init__(
+            f"the verdicts in {path} cannot be used: {why}; the answers are safe, grade them again: "
+            f"sprint-eval regrade {store}"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,11 +90,16 @@ def check_run(index: FileIndex, manifest: Manifest) -> None:
 
 def check_range(index: FileIndex, manifest: Manifest) -> None:
     """Refuse a file with cells that the matrix does not have."""
-    question, column = index.arrays["question"], index.arrays["column"]
-    bad = (question < 0) | (question >= manifest.num_questions)
-    bad |= (column < BASE_COLUMN) | (column >= len(manifest.pool))
+    bad = outside(index, manifest)
     if bad.any():
         raise StoreError(f"{index.path} has {int(bad.sum())} cells outside the matrix: not of this store")
+
+
+def outside(index: FileIndex, manifest: Manifest) -> np.ndarray:
+    """Which of a file's cells the matrix does not have, bool ``[cells]``."""
+    question, column = index.arrays["question"], index.arrays["column"]
+    bad = (question < 0) | (question >= manifest.num_questions)
+    return np.asarray(bad | (column < BASE_COLUMN) | (column >= len(manifest.pool)))
 
 
 class Matrix:
@@ -120,15 +139,20 @@ class Matrix:
         self.stale[target] = header.get("grader_version") != self.manifest.grader_version
 
     def apply_verdicts(self, index: FileIndex) -> None:
-        """Put later verdicts over those of the shards, where the shards' are stale."""
+        """Put later verdicts over those of the shards that were graded.
+
+        Raises:
+            VerdictError: the file is damaged, torn, or of another run or grader.
+        """
         header = index.header or {}
-        check_file(index, self.manifest)
-        if index.torn or header.get("grader_version") != self.manifest.grader_version:
-            raise StoreError(
-                f"{index.path} is not whole or not of grader {self.manifest.grader_version}; regrade again"
-            )
+        if index.damaged or index.torn:
+            raise VerdictError(index.path, "the file is damaged")
+        if header.get("run") != self.manifest.run_hash() or outside(index, self.manifest).any():
+            raise VerdictError(index.path, "they belong to another run")
+        if header.get("grader_version") != self.manifest.grader_version:
+            raise VerdictError(index.path, f"they are not of grader {self.manifest.grader_version}")
         where = self._where(index)
-        use = self.stale[where]
+        use = self._graded(header)[where]
         target = where[use]
         for name in ("correct", "how", "status"):
             self.flat[name][target] = self._values(index, name)[use]
@@ -137,6 +161,18 @@ class Matrix:
         self.verdict_length[target] = index.arrays["length"][use]
         self.stale[target] = False
         self.verdicts.append(index)
+
+    def _graded(self, header: dict[str, Any]) -> np.ndarray:
+        """Which cells a file of verdicts is about, bool ``[questions * width]``.
+
+        A cell in a shard that is not named there was written later, and its verdict with it.
+        """
+        names = header.get(GRADED_SHARDS)
+        if names is None:  # a file of an earlier sprint-eval does not say
+            return self.stale
+        # One more at the end, for cells that are in no file (-1).
+        named = np.array([*(index.path.name in set(names) for index in self.indices), False])
+        return named[self.file]
 
     def mirror_base(self) -> None:
         """Where the user put the base into the pool, it is decoded once and stands in both places."""
@@ -198,7 +234,10 @@ class CellSource:
         if matrix.verdict_file[at] < 0:
             return cell
         path = matrix.verdicts[matrix.verdict_file[at]].path
-        verdict = self._read(path, int(matrix.verdict_offset[at]), int(matrix.verdict_length[at]))
+        try:
+            verdict = self._read(path, int(matrix.verdict_offset[at]), int(matrix.verdict_length[at]))
+        except StoreError:
+            raise VerdictError(path, "the file has been damaged or removed") from None
         return replace(
             cell,
             correct=verdict.correct,

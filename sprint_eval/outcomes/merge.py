@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
-from sprint_eval.errors import DataError, MismatchError, StoreError
+from sprint_eval.errors import ArgumentError, DataError, MismatchError, StoreError
 from sprint_eval.files import write_atomic
 from sprint_eval.heads import BASE, HeadPool
 from sprint_eval.outcomes.cells import BASE_COLUMN, Cell
 from sprint_eval.outcomes.manifest import (
+    MANIFEST_FILE,
     MERGEABLE_FIELDS,
     QUESTIONS_FILE,
     Manifest,
     StoredQuestion,
     load_questions,
     questions_text,
+    refuse_file,
 )
 from sprint_eval.outcomes.reader import Outcomes
 from sprint_eval.outcomes.shard import ShardWriter, shard_paths
 from sprint_eval.processes import Process
+from sprint_eval.prompt_facts import MULTITURN
 
 _BATCH = 4096
+# Facts in which the prompts of other questions may differ, where no prompt's hash can tell.
+_PROMPT_FACTS = ("system_instruction", MULTITURN)
 
 
 def merge_stores(folders: Sequence[str | Path], out: str | Path, *, prefer_first: bool = False) -> Outcomes:
@@ -34,15 +40,18 @@ def merge_stores(folders: Sequence[str | Path], out: str | Path, *, prefer_first
         prefer_first: where two stores hold different texts for a cell, take the first's.
 
     Raises:
-        MismatchError: the stores are of different runs; names the field.
+        MismatchError: the stores are of different runs, or their prompts of different formats; names
+            the field.
         StoreError: ``out`` is a store already, or two stores contradict each other.
     """
     target = _new_folder(out)
     parts = [Outcomes.load(folder) for folder in folders]
     if not parts:
         raise DataError("nothing to merge: name one or more stores")
-    for part in parts[1:]:
-        parts[0].manifest.check_same(part.manifest, str(folders[0]), ignore=MERGEABLE_FIELDS)
+    # Every pair: two may differ in what a third does not know.
+    for (where, one), (_, other) in combinations(zip(folders, parts, strict=True), 2):
+        one.manifest.check_same(other.manifest, str(where), ignore=MERGEABLE_FIELDS)
+    _check_prompts({str(folder): part.manifest for folder, part in zip(folders, parts, strict=True)})
     stored = [
         load_questions(Path(folder), part.manifest) for folder, part in zip(folders, parts, strict=True)
     ]
@@ -70,9 +79,12 @@ def select_store(
     """Copy a part of a store into a new one: some columns, the first questions, or both.
 
     Raises:
-        DataError: a head set that the store does not have, or no question left.
-        StoreError: ``out`` is a store already.
+        ArgumentError: a limit below 1.
+        DataError: a head set that the store does not have.
+        StoreError: ``out`` is a store already, or a file.
     """
+    if limit is not None and limit < 1:
+        raise ArgumentError(f"--limit {limit}: expected at least 1 question")
     target = _new_folder(out)
     whole = Outcomes.load(folder)
     names = list(whole.manifest.pool)
@@ -81,8 +93,6 @@ def select_store(
     if absent:
         raise DataError(f"{folder} has no column {absent[0]}; its pool is {whole.pool}")
     rows = load_questions(Path(folder), whole.manifest)[:limit]
-    if not rows:
-        raise DataError(f"limit {limit} leaves no question of {folder}")
     columns = {names.index(name): place for place, name in enumerate(kept)} | {BASE_COLUMN: BASE_COLUMN}
     manifest = replace(whole.manifest, pool=tuple(kept), verdict_files=()).with_questions(rows)
     cells = (
@@ -96,9 +106,27 @@ def select_store(
 
 def _new_folder(out: str | Path) -> Path:
     target = Path(out)
+    refuse_file(target)
     if shard_paths(target) or (target / QUESTIONS_FILE).exists():
         raise StoreError(f"{target} holds a store already; choose a new folder")
     return target
+
+
+def _check_prompts(manifests: Mapping[str, Manifest]) -> None:
+    """Refuse stores whose prompts were made in different ways; a store that does not tell fits any."""
+    for name in _PROMPT_FACTS:
+        told = [
+            (where, run.facts[name] or None)
+            for where, run in manifests.items()
+            if name in run.facts and (name != MULTITURN or run.num_fewshot != 0)
+        ]
+        for where, value in told[1:]:
+            first, expected = told[0]
+            if value != expected:
+                raise MismatchError(
+                    f"the prompts of {first} and {where} differ: {name} is {expected!r} in the first and "
+                    f"{value!r} in the second; merge stores that were swept with the same one"
+                )
 
 
 def _joined_rows(
@@ -156,25 +184,33 @@ def _joined_cells(
 def _write_store(
     folder: Path, manifest: Manifest, rows: Sequence[StoredQuestion], cells: Iterable[Cell]
 ) -> None:
-    """A new store with one shard; its manifest comes last, so that it is whole or not there."""
-    try:
-        write_atomic(folder / QUESTIONS_FILE, questions_text(rows))
-        write_shard(folder, manifest, "0-merged", cells)
-        manifest.save(folder)
-    except BaseException as error:
-        for path in [*shard_paths(folder), folder / QUESTIONS_FILE]:
-            path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise StoreError(f"cannot write to {folder}: {error.strerror}") from error
-        raise
+    """A new store with one shard; its manifest comes last, so that it is whole or not there.
+
+    The shard comes first: where another process writes to the folder too, only one of them gets the
+    name, and the other leaves what it finds alone.
+    """
+    with ShardWriter(folder, manifest, Process(), name="0-merged") as writer:
+        made = [writer.path]
+        try:
+            append_all(writer, cells)
+            made.append(folder / QUESTIONS_FILE)
+            write_atomic(made[-1], questions_text(rows))
+            made.append(folder / MANIFEST_FILE)
+            manifest.save(folder)
+        except BaseException as error:
+            for path in reversed(made):
+                path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise StoreError(f"cannot write to {folder}: {error.strerror}") from error
+            raise
 
 
-def write_shard(folder: Path, manifest: Manifest, name: str, cells: Iterable[Cell]) -> None:
-    with ShardWriter(folder, manifest, Process(), name=name) as writer:
-        batch: list[Cell] = []
-        for cell in cells:
-            batch.append(cell)
-            if len(batch) == _BATCH:
-                writer.append(batch)
-                batch = []
-        writer.append(batch)
+def append_all(writer: ShardWriter, cells: Iterable[Cell]) -> None:
+    """Write cells in batches, so that few are in memory at a time."""
+    batch: list[Cell] = []
+    for cell in cells:
+        batch.append(cell)
+        if len(batch) == _BATCH:
+            writer.append(batch)
+            batch = []
+    writer.append(batch)

@@ -20,7 +20,7 @@ from sprint_eval.outcomes.manifest import (
     load_questions,
     text_hash,
 )
-from sprint_eval.outcomes.matrix import CellSource, Matrix, StoreHealth, check_file
+from sprint_eval.outcomes.matrix import CellSource, Matrix, StoreHealth, VerdictError, check_file
 from sprint_eval.outcomes.shard import shard_paths
 from sprint_eval.questions import question_hash
 
@@ -113,14 +113,26 @@ class Outcomes:
 
     @classmethod
     def from_files(
-        cls, store: Path, indices: list[FileIndex], *, allow_stale: bool = False, use_cache: bool = True
+        cls,
+        store: Path,
+        indices: list[FileIndex],
+        *,
+        allow_stale: bool = False,
+        use_cache: bool = True,
+        verdicts: bool = True,
     ) -> Outcomes:
-        """The matrix in some of a store's files, which have been checked."""
+        """The matrix in some of a store's files, which have been checked.
+
+        ``verdicts=False`` leaves the shards' own verdicts in force.
+
+        Raises:
+            VerdictError: a file of later verdicts is missing, damaged, or of another run or grader.
+        """
         manifest = Manifest.load(store)
         questions = load_questions(store, manifest)
         matrix = Matrix(manifest, indices)
-        for name in manifest.verdict_files:
-            matrix.apply_verdicts(read_index(store, store / VERDICT_FOLDER / name, use_cache))
+        for name in manifest.verdict_files if verdicts else ():
+            matrix.apply_verdicts(_verdict_index(store, store / VERDICT_FOLDER / name, use_cache))
         matrix.mirror_base()
         health = matrix.health()
         if health.stale and not allow_stale:
@@ -179,6 +191,15 @@ class Outcomes:
 
 
 _MADE_UP = Manifest("in memory", "", "float32", "in memory", "0", "train", {}, (), "", num_fewshot=None)
+
+
+def _verdict_index(store: Path, path: Path, use_cache: bool) -> FileIndex:
+    try:
+        return read_index(store, path, use_cache)
+    except StoreError as error:
+        cause = error.__cause__
+        why = cause.strerror if isinstance(cause, OSError) else "the file is damaged"
+        raise VerdictError(path, str(why)) from error
 
 
 def _outcomes(

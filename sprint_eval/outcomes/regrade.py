@@ -13,9 +13,12 @@ from sprint_eval.errors import StoreError
 from sprint_eval.files import write_atomic
 from sprint_eval.heads import BASE
 from sprint_eval.outcomes.cells import BASE_COLUMN, Cell, encode_line
+from sprint_eval.outcomes.index import FileIndex
 from sprint_eval.outcomes.manifest import Manifest
+from sprint_eval.outcomes.matrix import GRADED_SHARDS, VerdictError
+from sprint_eval.outcomes.prune import sort_out
 from sprint_eval.outcomes.reader import VERDICT_FOLDER, Outcomes
-from sprint_eval.outcomes.shard import shard_header
+from sprint_eval.outcomes.shard import maintenance, shard_header
 from sprint_eval.outcomes.store import check_alone
 from sprint_eval.processes import Process
 
@@ -46,6 +49,10 @@ class RegradeReport:
         statuses: how often each (old, new) pair of statuses differs.
         by_heads: changed outcomes of each head set.
         examples: the first few changes.
+        damaged: lines with a wrong checksum, passed over.
+        foreign: names of files of another run or without a header, passed over.
+        lost_verdicts: the earlier verdict file cannot be used, so that changes are counted from the
+            verdicts in the shards.
     """
 
     old_version: str
@@ -57,6 +64,9 @@ class RegradeReport:
     statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
     by_heads: Counter[str] = field(default_factory=Counter)
     examples: list[Change] = field(default_factory=list)
+    damaged: int = 0
+    foreign: list[str] = field(default_factory=list)
+    lost_verdicts: bool = False
 
     def note(self, change: Change) -> None:
         """Count a cell."""
@@ -77,7 +87,8 @@ def regrade_store(folder: str | Path, grade: Grade, version: str, *, dry_run: bo
     """Grade every stored text again and put the verdicts in force.
 
     The new verdicts are written to a file of their own; the manifest, written last, puts them in
-    force all at once. A kill before that leaves the old ones.
+    force all at once. A kill before that leaves the old ones. What pruning would take out is passed
+    over, and so is an earlier file of verdicts that cannot be used.
 
     Args:
         folder: the store.
@@ -86,21 +97,33 @@ def regrade_store(folder: str | Path, grade: Grade, version: str, *, dry_run: bo
         dry_run: only report.
 
     Raises:
-        StoreError: a sweep is writing to the store, or it cannot be written.
+        StoreError: a sweep or other maintenance is at work on the store, or it cannot be written.
     """
     store = Path(folder)
-    check_alone(store)
-    outcomes = Outcomes.load(store, allow_stale=True)
-    manifest = outcomes.manifest
-    report = RegradeReport(manifest.grader_version, version)
-    target = replace(manifest, grader_version=version)
-    lines = [encode_line(shard_header(target, Process()))]
-    for change in _changes(outcomes, grade):
-        report.note(change)
-        lines.append(replace(change.new, text="").encode())
-    if not dry_run:
-        _put_in_force(store, target, b"".join(lines))
+    with maintenance(store):
+        check_alone(store)
+        manifest = Manifest.load(store)
+        misfits, good = sort_out(store, manifest)
+        outcomes, lost = _outcomes(store, good)
+        report = RegradeReport(manifest.grader_version, version, lost_verdicts=lost)
+        report.damaged, report.foreign = misfits.damaged, misfits.foreign
+        target = replace(manifest, grader_version=version)
+        header = shard_header(target, Process()) | {GRADED_SHARDS: [index.path.name for index in good]}
+        lines = [encode_line(header)]
+        for change in _changes(outcomes, grade):
+            report.note(change)
+            lines.append(replace(change.new, text="").encode())
+        if not dry_run:
+            _put_in_force(store, target, b"".join(lines))
     return report
+
+
+def _outcomes(store: Path, good: list[FileIndex]) -> tuple[Outcomes, bool]:
+    """The matrix in these shards, and whether the verdicts in force over theirs are lost."""
+    try:
+        return Outcomes.from_files(store, good, allow_stale=True, use_cache=False), False
+    except VerdictError:
+        return Outcomes.from_files(store, good, allow_stale=True, verdicts=False), True
 
 
 def _changes(outcomes: Outcomes, grade: Grade) -> Iterator[Change]:

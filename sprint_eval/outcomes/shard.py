@@ -8,13 +8,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sprint_eval.errors import StoreError
 from sprint_eval.outcomes.cells import COLUMNS, Cell, encode_line
-from sprint_eval.outcomes.manifest import Manifest
+from sprint_eval.outcomes.manifest import QUESTIONS_FILE, Manifest
 from sprint_eval.processes import Process
 
 SHARD_FOLDER = "shards"
@@ -55,7 +55,12 @@ class ShardWriter:
             raise StoreError(f"cannot write to the outcome store {store}: {error.strerror}") from error
         self._size = 0
         lock(self._descriptor)
-        self._append(encode_line(shard_header(manifest, process)))
+        try:
+            self._append(encode_line(shard_header(manifest, process)))
+        except StoreError:
+            self.close()
+            self.path.unlink(missing_ok=True)
+            raise
 
     def append(self, cells: Iterable[Cell]) -> None:
         """Write cells and hand them to the operating system: after a kill they are still there.
@@ -99,9 +104,10 @@ class ShardWriter:
 
 
 def lock(descriptor: int) -> None:
-    """Mark an open file as in use; a file system without locks is served without."""
+    """Mark a file that this process made as in use; a file system without locks is served without."""
     with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Nobody else writes to it, but is_locked() of another process may hold it for a moment: wait.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def is_locked(path: Path) -> bool:
@@ -119,6 +125,28 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextlib.contextmanager
+def maintenance(store: Path) -> Iterator[None]:
+    """Keep other maintenance (prune, regrade) away from a store, where its file system has locks.
+
+    The lock is on the questions, which are never written again. A store that is not there or may not be
+    written is not locked: what is done with it says so.
+
+    Raises:
+        StoreError: other maintenance is at work.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            handle = stack.enter_context((store / QUESTIONS_FILE).open("r+b"))
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"another 'outcomes prune' or 'regrade' is at work on {store}; wait for its end"
+                ) from None
+        yield
 
 
 def shard_paths(store: Path) -> list[Path]:

@@ -61,6 +61,13 @@ def fill(store: OutcomeStore, process: Process = _ALL, only: Callable[[int, int]
         return writer.cells
 
 
+def flip(path: Path, near: bytes) -> None:
+    """Flip a bit of a file where these bytes stand first."""
+    data = bytearray(path.read_bytes())
+    data[data.index(near)] ^= 1
+    path.write_bytes(data)
+
+
 class Toy:
     """The helpers of this folder's tests, in one place."""
 
@@ -68,6 +75,7 @@ class Toy:
     questions = staticmethod(make_questions)
     cell = staticmethod(make_cell)
     fill = staticmethod(fill)
+    flip = staticmethod(flip)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -100,6 +100,21 @@ def test_merged_heads(toy):
     assert merged.manifest.pool == whole.manifest.pool
     assert same(merged, Outcomes.load(whole.folder))
     assert same(Outcomes.load(whole.folder), merged)
+
+
+def test_a_store_from_before_end_tokens_were_kept_merges_with_a_later_one(toy):
+    settings = {"stop": ["\n"], "max_new_tokens": 16}
+    before = toy.store("before", generation=settings)
+    after = toy.store("after", generation={**settings, "end_tokens": [2]})
+    other = toy.store("other", generation={**settings, "end_tokens": [2, 7]})
+    toy.fill(before, only=lambda i, j: i < 3)
+    toy.fill(after, only=lambda i, j: i >= 3)
+    for number, parts in enumerate(([before, after], [after, before])):
+        merged = merge_stores([store.folder for store in parts], toy.folder / f"merged{number}")
+        assert merged.complete
+        assert check_store(toy.folder / f"merged{number}").sound
+    with pytest.raises(MismatchError, match="end_tokens"):
+        merge_stores([after.folder, other.folder], toy.folder / "none")
 
 
 def test_merged_questions_and_parts(toy):
@@ -311,6 +326,17 @@ def test_export(toy):
     assert [row["text"] for row in table] == [row["text"] for row in rows]
     with pytest.raises(ArgumentError, match=r"\.parquet or \.csv"):
         export_outcomes(outcomes, toy.folder / "z.xlsx")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_export_of_text_that_utf8_cannot_hold(toy, suffix):
+    questions = [
+        replace(row, question="bad \ud800", subject="\udfff", key="\ud801") for row in toy.questions(1)
+    ]
+    store = OutcomeStore(toy.folder / "z", toy.manifest(), questions)
+    toy.fill(store)
+    assert export_outcomes(Outcomes.load(store.folder), toy.folder / f"z.{suffix}") == 13
+    assert b"bad ?" in (toy.folder / f"z.{suffix}").read_bytes()
 
 
 def test_summary(toy):

@@ -149,6 +149,38 @@ def test_another_run_is_refused_by_the_name_of_the_field(toy, change, field):
         toy.store(**change)
 
 
+OLD = {"stop": ["\n"], "max_new_tokens": 16}
+NEW = {**OLD, "end_tokens": [2]}
+
+
+@pytest.mark.parametrize(("stored", "run"), [(OLD, NEW), (NEW, OLD)])
+def test_end_tokens_that_one_side_does_not_know_keep_no_store_from_resuming(toy, stored, run):
+    """A store from before they were kept, or begun or gone on with by a served engine."""
+    store = toy.store(generation=stored)
+    toy.fill(store, only=lambda i, j: i < 3)
+    resumed = toy.store(generation=run)
+    assert resumed.manifest.generation == stored
+    assert toy.fill(resumed) == 3 * 13
+    headers = [json.loads(path.read_bytes().split(b"\n")[0][9:]) for path in shard_paths(store.folder)]
+    assert [header["run"] for header in headers] == [store.manifest.run_hash()] * 2
+    assert_whole(Outcomes.load(store.folder), toy)
+    with pytest.raises(MismatchError, match=r"generation is \{'max_new_tokens': 16\} there and \{'max_"):
+        toy.store(generation=run | {"max_new_tokens": 32})
+
+
+def test_other_end_tokens_are_another_run(toy):
+    toy.fill(toy.store(generation=NEW))
+    with pytest.raises(
+        MismatchError, match=r"generation is \{'end_tokens': \[2\]\} there and \{'end_tokens': \[2, 7\]\} in"
+    ):
+        toy.store(generation=NEW | {"end_tokens": [2, 7]})
+
+
+def test_the_hash_of_old_stores_stays(toy):
+    """Shards name their run by it: with another, all that was ever swept would be another run's."""
+    assert toy.store().manifest.run_hash() == "caadda19151c43c8"
+
+
 def test_name_and_metadata_may_differ(toy):
     """The same model from another path, the same questions from another folder."""
     toy.fill(toy.store())
@@ -199,6 +231,14 @@ def test_a_newer_schema_is_refused(toy):
         Outcomes.load(store.folder)
 
 
+@pytest.mark.parametrize("name", ["pool", "verdict_files", "generation", "facts"])
+def test_a_manifest_with_a_value_of_the_wrong_type_is_refused(toy, name):
+    path = toy.store().folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: None}))
+    with pytest.raises(StoreError, match="is not a manifest of an outcome store"):
+        Outcomes.load(path.parent)
+
+
 def test_no_store_there(tmp_path):
     with pytest.raises(StoreError, match="holds no outcomes"):
         Outcomes.load(tmp_path)
@@ -243,12 +283,13 @@ def test_a_second_sweep_of_the_same_part_is_refused(toy):
     toy.store().writer(Process(0, 1)).close()
 
 
-def test_an_index_that_cannot_be_read_is_made_again(toy):
+@pytest.mark.parametrize("content", [b"garbage", b"", b"PK\3\4"])
+def test_an_index_that_cannot_be_read_is_made_again(toy, content):
     store = toy.store()
     toy.fill(store)
     Outcomes.load(store.folder)
     for path in (store.folder / "index").iterdir():
-        path.write_bytes(b"garbage")
+        path.write_bytes(content)
     assert_whole(Outcomes.load(store.folder), toy)
 
 
