@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sprint_eval.model_wrappers.arguments import as_bool
 from sprint_eval.prompt_facts import GENERATION
-from sprint_eval.prompts import GenerationSettings
+from sprint_eval.prompts import GenerationSettings, generation_facts
 
 if TYPE_CHECKING:
     from sprint_eval.model_wrappers.base import HeadSetLM
@@ -54,6 +54,6 @@ def prompt_formats(lm: HeadSetLM, questions: Iterable[Question]) -> list[dict[st
     formats = []
     for question in ways.values():
         settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, lm.model, lm.tokenizer)
-        generation = {**settings.as_dict(), "think_end_token": lm.think_end_token}
+        generation = generation_facts(settings, lm)
         formats.append({**lm.prompt_facts(), **question.prompt_facts, GENERATION: generation})
     return formats

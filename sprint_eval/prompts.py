@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from sprint_eval.backends.served import ServedModel
 from sprint_eval.draws import Draw
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.sampling import stable_seed
+from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError, did_you_mean
 from sprint_eval.heads import HeadSet
+from sprint_eval.prompt_facts import END_TOKENS
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -94,10 +97,26 @@ class GenerationSettings:
         return Request(prompt, heads, self.max_new_tokens, self.stop, sampling, group)
 
     def as_dict(self) -> dict[str, Any]:
-        """For manifests: everything that decides a text but the prompt, the heads and the seed."""
+        """The settings as JSON values; the seed is not among them."""
         sampling = asdict(self.sampling)
         sampling.pop("seed")
         return {"stop": list(self.stop), "max_new_tokens": self.max_new_tokens, **sampling}
+
+
+def generation_facts(settings: GenerationSettings, lm: Any) -> dict[str, Any]:
+    """For manifests and routers: everything that decides a text but the prompt, the heads and the seed.
+
+    Args:
+        lm: lm-eval's ``hf`` around the model. Where a served engine holds that, the end tokens are left
+            out: a server ends answers at those of its own, too.
+
+    Raises:
+        UnsupportedModelError: the model's ``generation_config`` asks for what is not carried out here.
+    """
+    facts = {**settings.as_dict(), "think_end_token": lm.think_end_token}
+    if not isinstance(lm.model, ServedModel):
+        facts[END_TOKENS] = sorted(DecodingSettings.from_model(lm.model, lm.tokenizer).end_tokens)
+    return facts
 
 
 def encode_prompts(

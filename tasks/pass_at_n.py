@@ -108,7 +108,8 @@ class PassAtNTask(ConfigurableTask):
         kwargs["tokenizer_name"] = f"{kwargs.get('tokenizer_name', '')}-{question_hash(decides)}"
         super().build_all_requests(**kwargs)
         # A router is refused on prompts that are built otherwise than those of its training.
-        facts = prompt_facts(wanted, kwargs.get("system_instruction"))
+        multiturn = bool(kwargs.get("apply_chat_template") and kwargs.get("fewshot_as_multiturn"))
+        facts = prompt_facts(wanted, kwargs.get("system_instruction"), multiturn)
         for instance in self.instances:
             setattr(instance, ATTRIBUTE, facts)
 

@@ -244,6 +244,32 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("train-router", "{folder}/unsolved", "--out", "{folder}/unsolved"),
         "holds an outcome store",
     ),
+    "a comparison into a file": (
+        (
+            "compare",
+            "--model",
+            "{model}",
+            "--tasks",
+            TASK,
+            "--methods",
+            "greedy",
+            "--out",
+            "{folder}/empty.jsonl",
+        ),
+        "{folder}/empty.jsonl is a file",
+    ),
+    "processes without a dry run": (
+        ("sweep", "--model", "{model}", "--task", TASK, "--processes", "8", "--out", "{tmp}/out"),
+        "start them by: torchrun --nproc_per_node 8 -m sprint_eval sweep",
+    ),
+    "a dry run for no process": (
+        ("sweep", "--model", "m", "--task", TASK, "--processes", "0", "--dry-run", "--out", "{tmp}/out"),
+        "--processes 0: expected 1 or more",
+    ),
+    "a temperature without draws": (
+        ("sweep", "--model", "{model}", "--task", TASK, "--temperature", "0.8", "--out", "{tmp}/out"),
+        "add --draws D",
+    ),
     "a demo of nothing": (("demo", "--n", "0", "--out", "{tmp}/out"), "--n 0: expected 1 or more"),
     "a demo of too much": (("demo", "--n", "99", "--out", "{tmp}/out"), "has 27 heads"),
     "adapters of a head out of range": (

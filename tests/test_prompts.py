@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from sprint_eval.backends.served import ServedModel
 from sprint_eval.errors import ArgumentError
 from sprint_eval.heads import HeadSet
-from sprint_eval.prompts import GenerationSettings, encode_prompts
+from sprint_eval.prompts import GenerationSettings, encode_prompts, generation_facts
 
 
 class WordTokenizer:
@@ -66,6 +67,15 @@ def test_only_sampled_requests_have_seeds() -> None:
 def test_settings_that_cannot_be_carried_out_are_refused(gen_kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         read(gen_kwargs)
+
+
+@pytest.mark.parametrize(("ends", "known"), [([7, 2], [2, 7]), (5, [5]), (None, [2])])
+def test_end_tokens_are_among_the_facts_where_the_model_is_here(ends: Any, known: list[int]) -> None:
+    lm = SimpleNamespace(model=model(eos_token_id=ends), tokenizer=WordTokenizer(), think_end_token="</t>")
+    facts = generation_facts(read({}), lm)
+    assert facts == {**read({}).as_dict(), "think_end_token": "</t>", "end_tokens": known}
+    lm.model = ServedModel(None, lm.model.generation_config)
+    assert "end_tokens" not in generation_facts(read({}), lm)
 
 
 def test_prompts_keep_their_end_and_never_two_starts() -> None:

@@ -27,7 +27,7 @@ _OPTIONS = (
     (
         "validation_fraction",
         float,
-        "part of the questions held back for early stopping, at most 0.5; 0 for none",
+        "part of the questions held back for early stopping, at most 0.5, rounded up; 0 for none",
     ),
     ("max_norm", float, "bound on the length of a head's vector"),
     ("seed", int, "of the start, the validation split and the folds"),

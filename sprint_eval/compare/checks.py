@@ -66,8 +66,10 @@ def _load(name: str, comparison: Comparison) -> Any:
 def _facts(task: Any, comparison: Comparison) -> dict[str, Any]:
     """The prompts' format, as the command and the model's tokenizer decide it."""
     options = _options(comparison.extra)
-    told = prompt_facts(int(task.get_config("num_fewshot") or 0), options.system_instruction)
-    return {**told, "chat_template": _template(comparison, options.apply_chat_template)}
+    chat = options.apply_chat_template
+    multiturn = bool(chat if options.fewshot_as_multiturn is None else options.fewshot_as_multiturn)
+    told = prompt_facts(int(task.get_config("num_fewshot") or 0), options.system_instruction, multiturn)
+    return {**told, "chat_template": _template(comparison, chat)}
 
 
 def _template(comparison: Comparison, asked: bool | str) -> str | None:
@@ -98,12 +100,18 @@ def _check_format(made: Mapping[str, Any], facts: dict[str, Any], whose: str, in
     check_prompt_facts(made, facts, whose, instead)
 
 
+def _yes(text: str) -> bool:
+    """A truth value as lm_eval reads it."""
+    return text.lower() in ("true", "1", "yes")
+
+
 def _options(extra: Sequence[str]) -> argparse.Namespace:
     """lm_eval's options that decide prompts, among its further arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--num_fewshot", "-f", type=int)
     parser.add_argument("--system_instruction")
     parser.add_argument("--apply_chat_template", nargs="?", const=True, default=False)
+    parser.add_argument("--fewshot_as_multiturn", nargs="?", const=True, type=_yes)
     try:
         return parser.parse_known_args(list(extra))[0]
     except argparse.ArgumentError:  # lm_eval says better what is wrong with its own options

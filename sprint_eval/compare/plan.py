@@ -11,6 +11,7 @@ from typing import Any
 from sprint_eval.compare.inputs import files_fact
 from sprint_eval.compare.methods import MethodSpec, parse_method
 from sprint_eval.errors import ArgumentError, DataError
+from sprint_eval.outcomes.manifest import refuse_file
 
 SAMPLING = "do_sample=True,temperature={:g},top_k=40,top_p=0.95"
 
@@ -92,8 +93,9 @@ def plan(comparison: Comparison) -> list[Run]:
     Raises:
         ArgumentError: a method is unknown, needs a router or outcomes that are not given, or N is
             larger than the pool.
-        DataError, StoreError: a router or an outcome store cannot be read.
+        DataError, StoreError: a router or an outcome store cannot be read; ``out`` is a file.
     """
+    refuse_file(comparison.out)
     specs = [parse_method(name) for name in dict.fromkeys(comparison.methods)]
     specs.sort(key=lambda spec: spec.kind != "oracle")
     files = files_fact([comparison.model, *comparison.model_args.values(), *comparison.metadata.values()])

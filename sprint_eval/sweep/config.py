@@ -28,7 +28,9 @@ class SweepConfig:
         metadata: the task's metadata, e.g. ``{"data_dir": ...}``.
         num_fewshot: worked examples; ``None`` for the task's own number.
         apply_chat_template: as lm-eval's option: ``True``, or the name of a template.
-        system_instruction, fewshot_as_multiturn, gen_kwargs: as lm-eval's options.
+        system_instruction, gen_kwargs: as lm-eval's options.
+        fewshot_as_multiturn: as lm_eval's option: worked examples are turns of their own, by default
+            where a chat template is applied.
         model_args: further arguments of ``--model hf``.
         dtype, device, batch_size: as lm-eval's.
         engine: who decodes: ``"sprint"``, ``"plain"``, ``"vllm"`` or ``"openai"``; the latter two
@@ -51,7 +53,7 @@ class SweepConfig:
     num_fewshot: int | None = None
     apply_chat_template: bool | str = False
     system_instruction: str | None = None
-    fewshot_as_multiturn: bool = False
+    fewshot_as_multiturn: bool | None = None
     gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
     model_args: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "auto"
@@ -69,6 +71,15 @@ class SweepConfig:
             raise ArgumentError(f"--draws {self.draws}: expected 0 or more")
         if self.cells_at_once < 1:
             raise ArgumentError(f"cells_at_once = {self.cells_at_once}: expected 1 or more")
+        if self.fewshot_as_multiturn and not self.apply_chat_template:
+            raise ArgumentError("--fewshot-as-multiturn needs turns: add --apply-chat-template")
+
+    @property
+    def multiturn(self) -> bool:
+        """Whether worked examples are turns of their own."""
+        return bool(
+            self.apply_chat_template if self.fewshot_as_multiturn is None else self.fewshot_as_multiturn
+        )
 
     def head_pool(self, layout: HeadLayout) -> HeadPool:
         """The pool for a model of this layout, the draws last.

@@ -11,7 +11,7 @@ from sprint_eval.engine.request import Request
 from sprint_eval.errors import ArgumentError, DataError
 from sprint_eval.heads import HeadSet
 from sprint_eval.outcomes.manifest import Manifest, StoredQuestion, text_hash
-from sprint_eval.prompts import GenerationSettings, encode_prompts
+from sprint_eval.prompts import GenerationSettings, encode_prompts, generation_facts
 from sprint_eval.sweep.config import SweepConfig
 from sprint_eval.sweep.fill import Pairs
 from sprint_eval.sweep.model import LoadedModel
@@ -88,7 +88,7 @@ def _instances(config: SweepConfig, task: Any, lm: Any) -> list[Any]:
             world_size=1,
             system_instruction=config.system_instruction,
             apply_chat_template=bool(chat),
-            fewshot_as_multiturn=config.fewshot_as_multiturn,
+            fewshot_as_multiturn=config.multiturn,
             chat_template=lm.apply_chat_template if chat else None,
             tokenizer_name=lm.chat_template(chat) if chat else "",
         )
@@ -149,7 +149,7 @@ def _manifest(config: SweepConfig, model: LoadedModel, task: Any, settings: Gene
         metadata=dict(config.metadata),
         num_fewshot=int(task.get_config("num_fewshot") or 0),
         chat_template=text_hash(model.lm.chat_template(chat) or "") if chat else None,
-        generation={**settings.as_dict(), "think_end_token": model.lm.think_end_token},
+        generation=generation_facts(settings, model.lm),
         pool=tuple(config.head_pool(model.layout).names()),
         grader_version=GRADER_VERSION,
         facts=_facts(config) | model.facts,
@@ -177,7 +177,7 @@ def _facts(config: SweepConfig) -> dict[str, Any]:
         "limit": config.limit,
         "apply_chat_template": config.apply_chat_template,
         "system_instruction": config.system_instruction,
-        "fewshot_as_multiturn": config.fewshot_as_multiturn,
+        "fewshot_as_multiturn": config.multiturn,
         "gen_kwargs": dict(config.gen_kwargs),
         "model_args": {key: str(value) for key, value in config.model_args.items()},
     }

@@ -85,6 +85,22 @@ def test_prompts_of_another_format_are_refused(given: Any, method: str, source: 
         ({"chat_template": "abc"}, ("--apply_chat_template",), None),
         ({}, ("--apply_chat_template",), "chat_template = None, these have 'a template that only"),
         ({}, ("--num_fewshot", "many"), None),
+        ({"chat_template": "abc", "facts": {"fewshot_as_multiturn": True}}, ("--apply_chat_template",), None),
+        (
+            {"chat_template": "abc", "facts": {"fewshot_as_multiturn": False}},
+            ("--apply_chat_template",),
+            "fewshot_as_multiturn = False, these have True",
+        ),
+        (
+            {"chat_template": "abc", "facts": {"fewshot_as_multiturn": False}},
+            ("--apply_chat_template", "--fewshot_as_multiturn", "false"),
+            None,
+        ),
+        (
+            {"shots": 0, "chat_template": "abc", "facts": {"fewshot_as_multiturn": False}},
+            ("--apply_chat_template", "--num_fewshot", "0"),
+            None,
+        ),
     ],
 )
 def test_lm_evals_own_options_count(

@@ -12,7 +12,7 @@ from sprint_eval.compare.figure import Panel, curve, write_figure
 from sprint_eval.compare.methods import DEFAULT, parse_method
 from sprint_eval.compare.plan import Comparison, plan
 from sprint_eval.compare.runner import carry_out, finished
-from sprint_eval.errors import ArgumentError, DataError, GenerationError
+from sprint_eval.errors import ArgumentError, DataError, GenerationError, StoreError
 from sprint_eval.heads import HeadPool, HeadSet, parse_entry
 from sprint_eval.intervals import exact_interval
 from sprint_eval.outcomes import Outcomes
@@ -122,6 +122,13 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(comparison, change, 
 def test_a_comma_in_a_value_is_refused(comparison, tmp_path):
     with pytest.raises(DataError, match="comma"):
         plan(replace(comparison, outcomes={"": tmp_path / "a,b"}))
+
+
+@pytest.mark.parametrize("below", ["", "compare"])
+def test_a_file_in_place_of_the_folder_is_refused(comparison, tmp_path, below):
+    (tmp_path / "notes").write_text("")
+    with pytest.raises(StoreError, match="notes is a file; name a folder by --out"):
+        plan(replace(comparison, out=tmp_path / "notes" / below))
 
 
 class Harness:

@@ -53,6 +53,16 @@ def test_bad_input_is_one_line_exit_2_and_no_folder(prepared, tmp_path, capsys, 
     assert not (tmp_path / "router").exists()
 
 
+def test_a_file_in_place_of_the_folder_is_found_before_anything_is_embedded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sprint_eval.routing.SentenceEmbedder", lambda name, dtype: pytest.fail("too late"))
+    (tmp_path / "notes").write_text("kept")
+    with pytest.raises(SystemExit) as exit_info:
+        main(["train-router", "runs/z", "--out", str(tmp_path / "notes")])
+    assert exit_info.value.code == 2
+    assert "notes is a file; name a folder by --out" in capsys.readouterr().err
+    assert (tmp_path / "notes").read_text() == "kept"
+
+
 def test_a_missing_outcome_folder_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["train-router", str(tmp_path / "nothing"), "--out", str(tmp_path / "router")])

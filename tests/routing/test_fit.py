@@ -7,7 +7,8 @@ import pytest
 
 from sprint_eval.errors import TrainingError
 from sprint_eval.routing.config import RouterConfig
-from sprint_eval.routing.fit import fit_map
+from sprint_eval.routing.fit import _validation_rows, fit_map
+from sprint_eval.routing.training_data import key_groups, split_groups
 
 SMALL = RouterConfig(dimension=8, epochs=60)
 
@@ -44,6 +45,24 @@ def test_no_validation_part_where_nothing_could_be_said(embedder):
     fitted = fit_map(embedder.encode(texts), z, texts, SMALL)
     assert fitted.validation_loss is None
     assert fitted.epoch == fitted.epochs_run == 60
+
+
+def held_back(fraction: float, keys: list[str]) -> np.ndarray:
+    """Rows held back of questions that all tell two heads apart."""
+    z = np.tile(np.array([1, 0], np.int8), (len(keys), 1))
+    return _validation_rows(z, keys, RouterConfig(seed=3, validation_fraction=fraction))
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.4, 24), (0.45, 27), (0.3, 18), (0.05, 3), (1e-9, 1)])
+def test_the_share_asked_for_is_held_back(fraction, count):
+    assert held_back(fraction, [str(i) for i in range(60)]).sum() == count
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7, 10, 49])
+def test_a_whole_part_of_so_many_is_the_part_that_published_routers_held_back(parts):
+    keys = [f"k{i % 187}" for i in range(300)]
+    first = split_groups(key_groups(keys), parts, seed=3) == 0
+    assert held_back(1 / parts, keys).tolist() == first.tolist()
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,13 @@ def test_other_generation_settings_are_warned_of(router, caplog):
     assert "max_new_tokens = 32 (here 64)" in message
 
 
+def test_settings_known_on_one_side_only_are_not_warned_of(router, caplog):
+    """Routers from before end tokens were kept, and answers of served engines, have none."""
+    router.check_prompts({"generation": {"max_new_tokens": 32, "end_tokens": [2]}})
+    router.check_prompts({"generation": {}})
+    assert not caplog.messages
+
+
 def test_warming_up_refuses_another_embedder_before_any_question(router, planted_embedder, tmp_path):
     router.save(tmp_path)
     with pytest.raises(MismatchError, match="not the one"):

@@ -42,6 +42,14 @@ def test_refused():
         config(limit=0)
 
 
+def test_worked_examples_are_turns_with_a_chat_template():
+    assert not config().multiturn
+    assert config(apply_chat_template="tool_use").multiturn
+    assert not config(apply_chat_template=True, fewshot_as_multiturn=False).multiturn
+    with pytest.raises(ArgumentError, match="--fewshot-as-multiturn needs turns: add --apply-chat-template"):
+        config(fewshot_as_multiturn=True)
+
+
 def test_key_values():
     assert key_values("--metadata", "") == {}
     assert key_values("--metadata", "n=16,data_dir=x") == {"n": 16, "data_dir": "x"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sprint_eval.commands.sweep import add_arguments
+from sprint_eval.commands.sweep import add_arguments, config_of
 from sprint_eval.draws import Draw
 from sprint_eval.errors import ArgumentError, MismatchError
 from sprint_eval.heads import HeadLayout
@@ -77,8 +78,6 @@ def test_the_same_as_lm_eval_finds(config, swept):
 
 
 def test_other_draws_are_another_store(config, swept):
-    from dataclasses import replace
-
     with pytest.raises(MismatchError, match="pool is '4 head sets"):
         Manifest.load(Path(config.out)).check_same(
             replace(swept.manifest, pool=(*DRAWN[:2], "base~T0.6K40P0.95D1")), config.out
@@ -90,8 +89,16 @@ def test_options(tmp_path):
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    args = parser.parse_args(["--model", "m", "--task", "t", "--out", "o", "--draws", "4"])
-    assert (args.draws, args.temperature, args.top_k, args.top_p) == (4, 0.6, 40, 0.95)
+
+    def read(*more: str) -> SweepConfig:
+        return config_of(parser.parse_args(["--model", "m", "--task", "t", "--out", "o", *more]))
+
+    four = read("--draws", "4")
+    assert (four.draws, four.temperature, four.top_k, four.top_p) == (4, 0.6, 40, 0.95)
+    assert read("--draws", "4", "--top-k", "0", "--top-p", "1") == replace(four, top_k=0, top_p=1.0)
+    for option, value in (("--temperature", "0.8"), ("--top-k", "0"), ("--top-p", "1")):
+        with pytest.raises(ArgumentError, match=f"{option} is of sampled answers"):
+            read(option, value)
     config = SweepConfig("m", "t", "o", layers="0", draws=1)
     pool = config.head_pool(HeadLayout.uniform(2, 2))
     assert pool.names() == ["L0H0", "L0H1", "base~T0.6K40P0.95D1"]

@@ -12,6 +12,7 @@ from sprint_eval.errors import ArgumentError, DataError, HeadError, MismatchErro
 from sprint_eval.outcomes import BASE_COLUMN, Outcomes, Process
 from sprint_eval.sweep import SweepConfig, dry_run, run_sweep
 from sprint_eval.sweep.model import load_model
+from sprint_eval.sweep.prepare import prepare
 
 TASK = "rg_math_pass_at_n_fewshot"
 POOL = "L0H0/L1H1+L2H0/base/L2H3"
@@ -37,6 +38,34 @@ def swept(config, model) -> Outcomes:
     assert said == ["3 questions x (4 head sets + base), 0 of 12 cells done before"]
     assert (result.written, result.missing) == (12, 0)
     return result.outcomes
+
+
+def test_worked_examples_are_turns_where_lm_eval_makes_them_turns(config, model):
+    """The lm_eval command turns fewshot_as_multiturn on with a chat template, and so does a sweep."""
+    import lm_eval
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    default = EvaluatorConfig(tasks=[TASK], apply_chat_template=True)
+    default._validate_arguments()
+    args = {"pretrained": config.model, "dtype": "float32", "device": "cpu", "engine": "plain"}
+    results = lm_eval.simple_evaluate(
+        model="pruned-head",
+        model_args={**args, "heads": "L0H0"},
+        tasks=[TASK],
+        limit=1,
+        log_samples=True,
+        apply_chat_template=True,
+        fewshot_as_multiturn=default.fewshot_as_multiturn,
+        metadata={"n": 1, "split": "train"},
+        bootstrap_iters=0,
+    )
+    (sample,) = results["samples"][TASK]
+    asked = sample["arguments"][0][0]
+    chat = prepare(replace(config, apply_chat_template=True), model)
+    assert model.lm.tokenizer.decode(chat.prompts[0]) == asked
+    assert chat.manifest.prompt_format["fewshot_as_multiturn"] is True
+    one_turn = prepare(replace(config, apply_chat_template=True, fewshot_as_multiturn=False), model)
+    assert model.lm.tokenizer.decode(one_turn.prompts[0]) != asked
 
 
 def test_nothing_is_left_to_do_afterwards(config, model, swept):
@@ -93,6 +122,14 @@ def test_another_run_is_refused_by_name(config, model, swept):
         run_sweep(replace(config, gen_kwargs={"max_gen_toks": 4}), model=model)
     with pytest.raises(MismatchError, match=r"num_fewshot is \d there and 2"):
         run_sweep(replace(config, num_fewshot=2), model=model)
+
+
+def test_other_end_tokens_are_another_run(config, model, swept, monkeypatch):
+    """The fingerprint is of config and weights: ``generation_config`` is not in it."""
+    (end,) = swept.manifest.generation["end_tokens"]
+    monkeypatch.setattr(model.lm.model.generation_config, "eos_token_id", [end, 7])
+    with pytest.raises(MismatchError, match=rf"\{{'end_tokens': \[{end}\]\}} there and"):
+        run_sweep(config, model=model)
 
 
 def test_dry_run(config, model, swept, tmp_path):
