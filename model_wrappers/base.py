@@ -30,6 +30,7 @@ from sprint_eval.model_wrappers.templated import TemplatedLM
 from sprint_eval.models import resolve_model_path
 from sprint_eval.processes import allow_group_on_cpu, start_processes_asked_for
 from sprint_eval.prompts import GenerationSettings, encode_prompts
+from sprint_eval.pruning.loading import loading
 
 
 class HeadSetLM(TemplatedLM, abc.ABC):
@@ -78,7 +79,8 @@ class HeadSetLM(TemplatedLM, abc.ABC):
             path = resolve_model_path(pretrained) if isinstance(pretrained, str) else pretrained
             start_processes_asked_for()
             allow_group_on_cpu()
-            super().__init__(path, **kwargs)
+            with loading(f"model '{pretrained}'" if isinstance(pretrained, str) else "the model"):
+                super().__init__(path, **kwargs)
             self._take_process_index()
             self._masker = HeadMasker(self.model) if self._serving is None else None
             self._backend_in_use: Backend | None = None

@@ -35,12 +35,22 @@ def exact_difference(first_only: int, second_only: int, questions: int) -> tuple
     return (least, 1.0) if first_only else (-1.0, -least)
 
 
+def exact_mean(value: float, questions: int, least: float) -> tuple[float, float]:
+    """A conservative 95 % interval of a mean where every question came out as ``value``.
+
+    The questions that would have come out otherwise are no more than :func:`exact_interval` says, and
+    may have come out as anything between ``least`` and 1.
+    """
+    most = exact_interval(0, questions)[1]
+    return (1 - most) * value + most * least, (1 - most) * value + most
+
+
 def widen_certain(low: np.ndarray, high: np.ndarray, values: np.ndarray, *, paired: bool = False) -> None:
-    """Put exact intervals where a bootstrap has none: rows whose questions all came out 0, or all 1.
+    """Put exact intervals where a bootstrap has none: rows whose questions all came out the same.
 
     Args:
         low, high: ``[rows]``, changed in place.
-        values: outcomes, ``[rows, questions]``; with ``paired`` differences of two, which may also be -1.
+        values: outcomes between 0 and 1, ``[rows, questions]``; with ``paired`` differences of two.
     """
     questions = values.shape[1]
     for row in np.flatnonzero(np.ptp(values, axis=1) == 0):
@@ -51,3 +61,5 @@ def widen_certain(low: np.ndarray, high: np.ndarray, values: np.ndarray, *, pair
             )
         elif not paired and value in (0.0, 1.0):
             low[row], high[row] = exact_interval(questions * int(value), questions)
+        else:  # means over several runs
+            low[row], high[row] = exact_mean(value, questions, -1.0 if paired else 0.0)

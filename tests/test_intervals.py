@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sprint_eval.intervals import exact_difference, exact_interval, widen_certain
+from sprint_eval.intervals import exact_difference, exact_interval, exact_mean, widen_certain
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (20, 20), (7, 20)])
@@ -37,13 +37,27 @@ def test_exact_difference_covers_what_could_have_been(n: int) -> None:
     assert exact_difference(0, n, n) == (-1.0, -low)
 
 
-def test_only_rows_without_spread_are_widened() -> None:
-    values = np.array([[0, 0, 0], [1, 1, 1], [0, 1, 1], [-1, -1, -1], [0.5, 0.5, 0.5]])
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_exact_mean_covers_what_could_have_been(n: int) -> None:
+    """Its ends are the means of worlds in which the outcome seen comes up in 2.5 % of studies."""
+    others = 1 - 0.025 ** (1 / n)
+    low, high = exact_mean(1 / 3, n, -1.0)
+    assert low == pytest.approx((1 - others) / 3 - others)
+    assert high == pytest.approx((1 - others) / 3 + others)
+    for value, ends in ((0.0, exact_difference(0, 0, n)), (1.0, exact_difference(n, 0, n))):
+        assert exact_mean(value, n, -1.0) == pytest.approx(ends)
+    for value, ends in ((0.0, exact_interval(0, n)), (1.0, exact_interval(n, n))):
+        assert exact_mean(value, n, 0.0) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(("paired", "least"), [(False, 0.0), (True, -1.0)])
+def test_only_rows_without_spread_are_widened(paired: bool, least: float) -> None:
+    values = np.array([[0, 0, 0], [1, 1, 1], [0, 1, 1], [0.5, 0.5, 0.5], [least, least, least]])
     low, high = np.full(5, 9.0), np.full(5, 9.0)
-    widen_certain(low, high, values)
-    ends = [exact_interval(0, 3), exact_interval(3, 3), (9, 9), (9, 9), (9, 9)]
-    assert list(zip(low, high, strict=True)) == ends
-    low, high = np.full(5, 9.0), np.full(5, 9.0)
-    widen_certain(low, high, values, paired=True)
-    ends = [exact_difference(0, 0, 3), exact_difference(3, 0, 3), (9, 9), exact_difference(0, 3, 3), (9, 9)]
+    widen_certain(low, high, values, paired=paired)
+    zero, one = exact_interval(0, 3), exact_interval(3, 3)
+    ends = [zero, one, (9, 9), exact_mean(0.5, 3, least), zero]
+    if paired:
+        ends[:2] = [exact_difference(0, 0, 3), exact_difference(3, 0, 3)]
+        ends[4] = exact_difference(0, 3, 3)
     assert list(zip(low, high, strict=True)) == ends

@@ -152,6 +152,11 @@ def _dpkd(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in ("alpha", "direction") if getattr(args, name) is not None}
     if given and args.score == "taylor":
         raise ArgumentError(f"--{next(iter(given))} shapes the dpkd score alone; add --score dpkd")
+    if given and args.score == "causal" and args.also != "ffn":
+        raise ArgumentError(
+            f"--{next(iter(given))} shapes the dpkd score alone, by which --score causal takes neurons; add "
+            "--score dpkd or --also ffn"
+        )
     return given
 
 

@@ -105,10 +105,10 @@ def compare_seeds(
 
     A question's score is the mean over the students, so that questions, not answers, are what the
     interval and the test count; p is of a normal test on the paired differences. Their variance is taken
-    for no less than that of "lost on a share ``margin`` of the questions", which is the hypothesis:
-    few questions that differ would otherwise be certainty. These students are taken as they are: how
-    others, of other seeds, would vary is not in the interval. One student is compared as
-    :func:`compare` does.
+    for no less than it would be if the mean seen (or 0) were that of all questions but the lost ones,
+    so many that the hypothesis holds: few questions that differ would otherwise be certainty. These
+    students are taken as they are: how others, of other seeds, would vary is not in the interval. One
+    student is compared as :func:`compare` does.
 
     Returns:
         As :func:`compare`; ``only_teacher`` and ``only_student`` are summed over the students.
@@ -163,8 +163,11 @@ def _non_inferiority_of_means(differences: np.ndarray, margin: float) -> float:
     from scipy.stats import norm
 
     n = len(differences)
-    variance = max(float(differences.var(ddof=1)) if n > 1 else 0.0, margin * (1 - margin))
-    above = float(differences.mean()) + margin
+    mean = float(differences.mean())
+    # Of a share w lost (-1) and the rest at max(mean, 0), where w makes the mean -margin.
+    least = (max(mean, 0.0) + margin) * (1 - margin)
+    variance = max(float(differences.var(ddof=1)) if n > 1 else 0.0, least)
+    above = mean + margin
     return float(norm.sf(above / math.sqrt(variance / n))) if variance else 0.5
 
 

@@ -15,6 +15,7 @@ Score = Literal["dpkd", "taylor", "causal"]
 """What heads are chosen by: ``dpkd`` is α·norm + (1 − α)·entropy."""
 
 _FEWEST_WARMUP = 10
+_MOST_SEED = 2**32 - 1  # torch takes 64 bits, and a step's seed is a multiple of this one
 
 # DPKD reports 18.7 % fewer parameters at 30 % of heads.
 PAPER_PARAMETERS_PER_HEAD_SHARE = 0.187 / 0.30
@@ -66,6 +67,8 @@ class TrainSettings:
         ):
             if getattr(self, name) < low:
                 raise ArgumentError(f"{name} = {getattr(self, name)}: expected {low} or more")
+        if self.seed > _MOST_SEED:
+            raise ArgumentError(f"seed = {self.seed}: expected {_MOST_SEED} or less")
         for name in ("lr", "temperature", "max_grad_norm"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ArgumentError(f"{name} = {getattr(self, name)}: expected a finite value above 0")
@@ -161,6 +164,10 @@ class PruneSettings:
         """Share of heads gone at the start and at the end of round ``number`` (from 1)."""
         ends = self.stages or [self.ratio * done / self.rounds for done in range(1, self.rounds + 1)]
         return (0.0, *ends)[number - 1], ends[number - 1]
+
+    def neuron_share(self, ratio: float) -> float:
+        """Share of feed-forward neurons gone when ``ratio`` of the heads are."""
+        return self.ffn_ratio * ratio / self.ratio
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 
 from sprint_eval.distillation.losses import IGNORED
 from sprint_eval.distillation.targets import Style, target_text
-from sprint_eval.errors import DataError
+from sprint_eval.errors import ArgumentError, DataError
 from sprint_eval.prompts import encode_prompts
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class TaskSource:
     Attributes:
         task: name of the task.
         metadata: the task's metadata, for instance ``{"data_dir": ...}``.
-        num_fewshot: worked examples in the prompt; ``None`` for the task's own number.
+        num_fewshot: worked examples in the prompt; ``None`` for the task's own number, which a task that
+            says 0 keeps.
         apply_chat_template: whether the evaluation will.
         style: how answers are written.
         max_tokens: longer texts are left out.
@@ -59,6 +60,10 @@ class TaskSource:
     apply_chat_template: bool = False
     style: Style = "steps"
     max_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.num_fewshot is not None and self.num_fewshot < 0:
+            raise ArgumentError(f"num_fewshot = {self.num_fewshot}: expected 0 or more")
 
 
 def training_texts(
@@ -172,14 +177,17 @@ def pack(texts: Sequence[TrainingText]) -> PackedBatch:
     )
 
 
-def step_rows(count: int, batch_size: int, seed: int, step: int) -> list[int]:
-    """Which texts step ``step`` (from 0) trains on: each epoch in an order of its own.
+def step_rows(count: int, batch_size: int, seed: int, step: int, phase: int = 0) -> list[int]:
+    """Which texts step ``step`` (from 0) trains on: each epoch of each phase in an order of its own.
 
-    What is left of an epoch after its whole batches waits for another epoch.
+    What is left of an epoch after its whole batches waits for another epoch, or phase.
+
+    Args:
+        phase: 0 for the teacher's fine-tuning, then the round's number.
     """
     size = min(batch_size, count)
     per_epoch = count // size
-    order = np.random.default_rng([seed, step // per_epoch]).permutation(count)
+    order = np.random.default_rng([seed, step // per_epoch, phase]).permutation(count)
     start = (step % per_epoch) * size
     return [int(row) for row in order[start : start + size]]
 
@@ -199,13 +207,10 @@ def _prompts(
     source: TaskSource, tokenizer: Any, split: str, limit: int | None
 ) -> list[tuple[tuple[int, ...], str, Mapping[str, Any]]]:
     """Prompt tokens, what stands between prompt and answer, and document of each question."""
-    from sprint_eval.tasks import load_task
+    from sprint_eval.tasks import load_task, set_num_fewshot
 
     task = load_task(source.task, dict(source.metadata), split=split)
-    if source.num_fewshot is not None:
-        task.set_config(key="num_fewshot", value=source.num_fewshot)
-    elif task.get_config("num_fewshot") is None:
-        task.set_config(key="num_fewshot", value=0)
+    set_num_fewshot(task, source.num_fewshot)
     task.set_fewshot_seed(seed=1234)  # lm-eval's default
     chat = source.apply_chat_template
     try:
@@ -214,6 +219,7 @@ def _prompts(
             rank=0,
             world_size=1,
             apply_chat_template=chat,
+            fewshot_as_multiturn=chat,  # the lm_eval command's default
             chat_template=_chat(tokenizer) if chat else None,
             tokenizer_name=getattr(tokenizer, "name_or_path", ""),
         )
@@ -227,7 +233,10 @@ def _prompts(
 
 
 def _chat(tokenizer: Any) -> Any:
-    def apply(history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+    """Chats as lm-eval's ``hf`` writes them: a template that knows no system message goes without it."""
+    from jinja2.exceptions import TemplateError
+
+    def written(history: list[dict[str, str]], add_generation_prompt: bool) -> str:
         return str(
             tokenizer.apply_chat_template(
                 history,
@@ -236,5 +245,12 @@ def _chat(tokenizer: Any) -> Any:
                 continue_final_message=not add_generation_prompt,
             )
         )
+
+    def apply(history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        try:
+            return written(history, add_generation_prompt)
+        except TemplateError:
+            without = [message for message in history if message["role"] != "system"]
+            return written(without, add_generation_prompt)
 
     return apply

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sprint_eval.distillation.state import remove_states
 from sprint_eval.errors import DataError, MismatchError
 from sprint_eval.files import read_json, write_json
 
-_CARD = "run.json"
+_CARD, _LOCK = "run.json", ".lock"
 
 
 class RunFolder:
@@ -46,6 +49,43 @@ class RunFolder:
             raise DataError(f"{self.path} is not empty and holds no run; choose another folder")
         write_json(known, dict(card))
         return False
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Keep other processes out of the claimed folder while the block is open; drop what kills left.
+
+        Raises:
+            DataError: another process works in it, or it cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(str(self.path / _LOCK))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(f"another process works in {self.path}; wait for it, or choose another") from None
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be the run's folder: {error}; choose another") from error
+        try:
+            self._drop_leftovers()
+            yield
+        finally:
+            lock.release()
+
+    def _drop_leftovers(self) -> None:
+        """Remove models that were never whole, and the checkpoints of finished phases."""
+        phases = ["teacher", *(f"round-{number}" for number in range(1, self._rounds + 1))]
+        for name in {*phases, "student", "dense"}:
+            for partial in self.path.glob(f".{name}.*"):
+                if partial.is_dir():
+                    shutil.rmtree(partial, ignore_errors=True)
+        for name in phases:
+            if self.facts(name) is not None:
+                remove_states(self.states(name))
+
+    def states(self, phase: str) -> Path:
+        """Where a phase's checkpoints are while it trains."""
+        return self.path / f"{phase}-training.state"
 
     def round(self, number: int) -> Path:
         """Checkpoint of a round's student, from 1; the last round's is the run's ``student``."""

@@ -89,7 +89,7 @@ class Pruner:
         schedule = Schedule(self._target, self.ramp_steps, self._start, self._settings.power)
         ratio = schedule.ratio(step)
         heads = pruned_count(ratio, self._layout.num_heads)
-        share = self._settings.ffn_ratio * ratio / self._settings.ratio
+        share = self._settings.neuron_share(ratio)
         more_neurons = bool(self._widths) and any(
             pruned_count(share, width) > len(self.pruned.neurons.get(layer, ()))
             for layer, width in enumerate(self._widths)

@@ -44,14 +44,22 @@ def write_report(request: DistillRequest, run: Run, rounds: list[dict[str, Any]]
         "paper_percent": _PAPER,
         "machine": machine(run.accelerator.device),
     }
+    _write(run, report, base, cut)
     if request.speed:
-        from sprint_eval.pruning.speed import measure
+        from sprint_eval.pruning.speed import SHAPES, fitting, measure
 
         run.model.to(run.accelerator.device)  # it may never have trained here
-        report["speed"] = [point.to_dict() for point in measure(run.model, cut_model)]
+        shapes = fitting(run.model)
+        points = measure(run.model, cut_model, shapes)
+        report["speed"] = [point.to_dict() for point in points]
+        report["speed_left_out"] = sorted({context for _, context in set(SHAPES) - set(shapes)})
+        _write(run, report, base, cut)
+    return report
+
+
+def _write(run: Run, report: dict[str, Any], base: Cost, cut: Cost) -> None:
     write_json(run.folder.path / "report.json", report)
     write_atomic(run.folder.path / "report.md", markdown(report, base, cut))
-    return report
 
 
 def _finished(request: DistillRequest, run: Run) -> dict[str, Any] | None:
@@ -206,6 +214,9 @@ def _speed_table(report: dict[str, Any]) -> str:
             f"| {point['what']} | {point['batch']} | {point['context']} | {rates[0]:,.1f} | {rates[1]:,.1f} "
             f"| {point['ratio']:.3f} ({point['low']:.3f} to {point['high']:.3f}) | {point['pairs']} |"
         )
+    if contexts := report.get("speed_left_out"):
+        left_out = " and ".join(f"{context:,}" for context in contexts)
+        lines += ["", f"Not measured: contexts of {left_out} tokens, for which the model has no positions."]
     return "\n".join(lines)
 
 

@@ -30,6 +30,7 @@ from sprint_eval.pruning.cost import active_parameters, cost_of, training_flops
 from sprint_eval.pruning.dense import dense_model
 from sprint_eval.pruning.entropy import few_logits
 from sprint_eval.pruning.importance import causal_scores
+from sprint_eval.pruning.loading import loading
 from sprint_eval.pruning.neurons import neuron_widths
 from sprint_eval.pruning.removed import Removed
 from sprint_eval.pruning.schedule import check_ratio, pruned_count
@@ -67,24 +68,24 @@ class Run:
         check_cuttable(self.model)
         layout = attention_layout(self.model).heads
         check_ratio(self.config.prune.ratio, layout, self.config.prune.floor)
-        self._check_rounds(layout.num_heads)
+        self._check_rounds(layout.num_heads, neuron_widths(self.model) if self.config.prune.ffn_ratio else ())
         Scorer(self.config.prune, (), self.outcomes)
         if self.config.prune.score == "causal":
             self._check_outcomes(layout)
-        if self.config.prune.ffn_ratio:
-            neuron_widths(self.model)
 
-    def _check_rounds(self, heads: int) -> None:
+    def _check_rounds(self, heads: int, widths: Sequence[int]) -> None:
         """Refuse a round that would take nothing away: its student could not be saved as a cut model."""
         prune = self.config.prune
-        if prune.ffn_ratio:
-            return
         for number in range(1, prune.rounds + 1):
-            before, after = (pruned_count(share, heads) for share in prune.bounds(number))
-            if after <= before:
+            before, after = (
+                (pruned_count(ratio, heads), *(pruned_count(prune.neuron_share(ratio), w) for w in widths))
+                for ratio in prune.bounds(number)
+            )
+            if after == before:
                 raise ArgumentError(
-                    f"round {number} of {prune.rounds} would take no head of {heads} away "
-                    f"({after} are gone after it); ask for fewer rounds or a larger ratio"
+                    f"round {number} of {prune.rounds} would take no head of {heads} "
+                    f"{'and no neuron ' if widths else ''}away "
+                    f"({after[0]} heads are gone after it); ask for fewer rounds or a larger ratio"
                 )
 
     def _check_outcomes(self, layout: HeadLayout) -> None:
@@ -119,7 +120,7 @@ class Run:
                 "flops": training_flops(active_parameters(self.model), result.tokens),
                 "held_out_perplexity": perplexity(self.model, self.held_out),
             }
-            self._finish(self.folder.teacher, self.model, "teacher", "teacher-training", facts)
+            self._finish(self.folder.teacher, self.model, "teacher", facts)
         self.model = _load(self.folder.teacher, cut_model=False)
 
     def rounds(self) -> list[dict[str, Any]]:
@@ -145,7 +146,7 @@ class Run:
         if config.train:
             trainer = PhaseTrainer(
                 self.accelerator, student, self.texts, config.distill, self.folder.path,
-                f"{name}-training", teacher if config.distill.distill_weight else None, pruner,
+                f"{name}-training", teacher if config.distill.distill_weight else None, pruner, phase=number,
             )  # fmt: skip
             result = trainer.run()
             taught = result.tokens if config.distill.distill_weight else 0
@@ -165,7 +166,7 @@ class Run:
         )  # fmt: skip
         facts["removed_heads"] = str(Removed.of_config(student.config).heads)
         facts["cost"] = cost_of(student).to_dict()
-        self._finish(self.folder.round(number), student, name, f"{name}-training", facts)
+        self._finish(self.folder.round(number), student, name, facts)
 
     def _teacher_of(self, number: int) -> tuple[Teacher, Pruned]:
         """The teacher of a round: the first one, or the student before, at full width with its masks."""
@@ -175,7 +176,7 @@ class Run:
         pruned = _masks_of(before)
         return Teacher(dense_model(before), pruned), pruned
 
-    def _finish(self, target: Path, model: Any, name: str, phase: str, facts: dict[str, Any]) -> None:
+    def _finish(self, target: Path, model: Any, name: str, facts: dict[str, Any]) -> None:
         """Write the phase's model, then that it is finished, then drop its checkpoints."""
         if self.accelerator.is_main_process:
             if target.exists():  # killed between the model and its facts
@@ -185,7 +186,7 @@ class Run:
             else:
                 save_pruned(model, target, self.tokenizer)
             self.folder.write_facts(name, facts)
-            remove_states(self.folder.path / f"{phase}.state")
+            remove_states(self.folder.states(name))
         self.accelerator.wait_for_everyone()
 
 
@@ -233,7 +234,8 @@ def _load(folder: Path, cut_model: bool) -> Any:
         return load_pruned(folder, dtype=torch.float32)
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with loading(f"model '{folder}'"):
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def _masks_of(cut_model: Any) -> Pruned:

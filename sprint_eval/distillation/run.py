@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from typing import Any
 from sprint_eval.distillation.config import PAPER_PARAMETERS_PER_HEAD_SHARE, DistillConfig
 from sprint_eval.distillation.data import TaskSource, TrainingText, training_texts
 from sprint_eval.distillation.folder import RunFolder
-from sprint_eval.errors import ArgumentError, DataError, MismatchError, SprintError
+from sprint_eval.errors import ArgumentError, MismatchError, SprintError
 from sprint_eval.processes import allow_group_on_cpu
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,6 +56,11 @@ def distill(request: DistillRequest) -> dict[str, Any]:
     Raises:
         SprintError: whatever stands in the way, before anything is trained where it can be known then.
     """
+    if request.outcomes is not None and request.config.prune.score != "causal":
+        raise ArgumentError(
+            f"outcomes are read for the causal score alone, not for {request.config.prune.score}: add "
+            "--score causal or leave out --outcomes"
+        )
     accelerator = _accelerator(request)
     model, tokenizer = _load(request.model)
     request = _with_ffn_ratio(request, model)
@@ -62,16 +68,18 @@ def distill(request: DistillRequest) -> dict[str, Any]:
         request, model = _take_teacher(request, model, tokenizer)
     run = _prepare(request, accelerator, model, tokenizer)
     run.check()
-    if accelerator.is_main_process:
-        run.folder.claim(_card(request, model, run))
-    accelerator.wait_for_everyone()
-    run.teach()
-    rounds = run.rounds()
-    if not accelerator.is_main_process:
-        return {}
-    from sprint_eval.distillation.report import write_report
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process:
+            run.folder.claim(_card(request, model, run))
+            stack.enter_context(run.folder.working())
+        accelerator.wait_for_everyone()
+        run.teach()
+        rounds = run.rounds()
+        if not accelerator.is_main_process:
+            return {}
+        from sprint_eval.distillation.report import write_report
 
-    return write_report(request, run, rounds)
+        return write_report(request, run, rounds)
 
 
 def _prepare(request: DistillRequest, accelerator: Any, model: Any, tokenizer: Any) -> Any:
@@ -121,16 +129,14 @@ def _load(name: str) -> tuple[Any, Any]:
 
     from sprint_eval.models import resolve_model_path
     from sprint_eval.pruning.checkpoint import is_pruned
+    from sprint_eval.pruning.loading import loading
 
     path = resolve_model_path(name)
-    try:
+    with loading(f"model '{name}'"):
         if is_pruned(AutoConfig.from_pretrained(path)):
             raise MismatchError(f"heads were cut out of '{name}' already; start from a whole model")
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"model '{name}' cannot be loaded: {error}") from error
-    return model, tokenizer
+        return model, AutoTokenizer.from_pretrained(path)
 
 
 def _take_teacher(request: DistillRequest, model: Any, tokenizer: Any) -> tuple[DistillRequest, Any]:
@@ -157,16 +163,26 @@ def _with_ffn_ratio(request: DistillRequest, model: Any) -> DistillRequest:
     neurons = sum(p.numel() for part in feed_forwards(model) for p in part.parameters())
     budget = PAPER_PARAMETERS_PER_HEAD_SHARE * prune.ratio * total
     by_heads = prune.ratio * head_share(model)["parameters"] / 100 * total
-    share = min(max((budget - by_heads) / neurons, 0.0), 0.95)
-    return replace(request, config=replace(request.config, prune=replace(prune, ffn_ratio=round(share, 4))))
+    share = round(min(max((budget - by_heads) / neurons, 0.0), 0.95), 4)
+    if not share:
+        _LOGGER.warning(
+            "no neuron goes: a share of %g of the heads holds %.1f %% of the parameters, the paper's share "
+            "is %.1f %%; --ffn-ratio takes neurons beside them",
+            prune.ratio, 100 * by_heads / total, 100 * budget / total,
+        )  # fmt: skip
+    return replace(request, config=replace(request.config, prune=replace(prune, ffn_ratio=share)))
 
 
 def _card(request: DistillRequest, model: Any, run: Any) -> dict[str, Any]:
     """What makes two runs the same run."""
+    from sprint_eval.architectures import attention_layout
     from sprint_eval.fingerprint import model_fingerprint
+    from sprint_eval.pruning.importance import causal_scores
 
+    # The scores depend on all that is read of an outcome matrix: verdicts, the base's, pool and answers.
+    scores = None if run.outcomes is None else causal_scores(run.outcomes, attention_layout(model).heads)
     return {
-        "schema_version": 1,
+        "schema_version": 2,  # 1: every phase had the order of the first
         "model": request.model,
         "start_fingerprint": model_fingerprint(model),
         "teacher": request.teacher,
@@ -174,13 +190,13 @@ def _card(request: DistillRequest, model: Any, run: Any) -> dict[str, Any]:
         "outcomes": request.outcomes,
         # Paths stay the same when what they name changes.
         "texts_hash": _digest(text.tokens for text in (*run.texts, *run.held_out)),
-        "outcomes_hash": None if run.outcomes is None else _digest(run.outcomes.z.tolist()),
+        "outcomes_hash": None if scores is None else _digest([scores.tolist()]),
         **{f"source.{name}": _plain(value) for name, value in vars(request.source).items()},
         "config": _plain(dataclasses.asdict(request.config)),
     }
 
 
-def _digest(rows: Iterable[Iterable[int]]) -> str:
+def _digest(rows: Iterable[Iterable[float]]) -> str:
     import hashlib
 
     digest = hashlib.sha256()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sprint_eval.errors import MismatchError
-from sprint_eval.files import read_json, write_json
+from sprint_eval.files import read_json, write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ def truncate_log(path: Path, step: int) -> None:
         except (ValueError, KeyError):
             break
         kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")
+    write_atomic(path, "".join(kept))
 
 
 def _latest(folder: Path) -> Path | None:

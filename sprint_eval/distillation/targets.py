@@ -61,11 +61,13 @@ def target_text(doc: Mapping[str, Any], style: Style = "steps") -> str:
     the answer alone. Each ends by ``The answer is …``, which every task's grader reads.
 
     Raises:
-        DataError: the equation cannot be read, or does not give the document's answer.
+        DataError: the document has no answer, or its equation cannot be read or does not give it.
         ArgumentError: an unknown style.
     """
     if style not in get_args(Style):
         raise ArgumentError(f"targets '{style}': expected {', '.join(get_args(Style))}")
+    if doc.get("answer") is None:
+        raise DataError("the document has no 'answer'")
     answer = str(doc["answer"])
     equation, solution = doc.get("equation"), doc.get("solution")
     if style == "answer" or not (equation or solution):

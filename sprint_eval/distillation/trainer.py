@@ -79,17 +79,19 @@ class PhaseTrainer:
         teacher: Teacher | None = None,
         pruner: Pruner | None = None,
         pruned: Pruned | None = None,
+        phase: int = 0,
     ) -> None:
         """
         Args:
             folder: where ``<name>.jsonl`` (metrics) and ``<name>.state/`` (checkpoints) go.
             pruner: takes heads away while training; or
             pruned: what is masked all along.
+            phase: which phase of a run this is, from 0: each has an order of texts of its own.
 
         Raises:
             ArgumentError: more processes than texts a step, or more texts a step than there are.
         """
-        self._accelerator, self._settings = accelerator, settings
+        self._accelerator, self._settings, self._phase = accelerator, settings, phase
         self._texts, self._teacher, self._pruner = texts, teacher, pruner
         self._fixed = pruned or Pruned()
         self._name, self._log, self._states = name, folder / f"{name}.jsonl", folder / f"{name}.state"
@@ -165,7 +167,7 @@ class PhaseTrainer:
         rate = settings.lr_at(step, self.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        rows = step_rows(len(self._texts), settings.batch_size, settings.seed, step)
+        rows = self._rows(step)
         parts = share_rows(rows, accelerator.process_index, accelerator.num_processes, settings.accumulate)
         answers = sum(len(self._texts[row].target) for row in rows)
         seen = sum(n * (n + 1) // 2 for n in (len(self._texts[row].tokens) for row in rows))
@@ -256,9 +258,12 @@ class PhaseTrainer:
             "lower the learning rate and start again in another folder"
         )
 
+    def _rows(self, step: int) -> list[int]:
+        settings = self._settings
+        return step_rows(len(self._texts), settings.batch_size, settings.seed, step, self._phase)
+
     def _step_tokens(self, step: int) -> int:
-        rows = step_rows(len(self._texts), self._settings.batch_size, self._settings.seed, step)
-        return sum(len(self._texts[row].tokens) for row in rows)
+        return sum(len(self._texts[row].tokens) for row in self._rows(step))
 
     def _take_up(self, state: PhaseState | None) -> tuple[int, float]:
         """Go on from a checkpoint: steps done, and the last one's loss."""

@@ -16,6 +16,7 @@ from sprint_eval.export.columns import is_plain
 from sprint_eval.files import write_json
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadSet
+from sprint_eval.pruning.checkpoint import make_folder_readable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +63,7 @@ def write_dense(model: Any, tokenizer: Any, out: Path, facts: dict[str, Any]) ->
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
             write_json(partial / MANIFEST, {"sprint_eval_version": sprint_eval.__version__, **facts})
-            partial.chmod(0o755)
+            make_folder_readable(partial)
             partial.replace(out)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

@@ -26,6 +26,7 @@ from sprint_eval.export.ranks import vllm_rank
 from sprint_eval.files import read_json, write_json
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import BASE, HeadPool, HeadSet
+from sprint_eval.pruning.checkpoint import make_folder_readable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,14 +89,13 @@ def export_heads(
     plans = plan_adapters(model, [heads for heads in pool if not heads.is_base], pad)
     facts = _facts(model, pad)
     try:
-        before = _entries(out, facts)
+        _entries(out, facts)  # refuses a folder of another model before sizes are said
         kept = {plan.name for plan in plans if _is_there(out / plan.name, facts, plan)}
         missing = [plan for plan in plans if plan.name not in kept]
         _announce(plans, missing, out, say)
         _check_room(out, missing)
         if not dry_run:
-            _write_all(model, missing, out, facts, model_name)
-            _write_manifest(out, facts, model_name, before, pool, plans)
+            _write_all(model, pool, plans, missing, out, facts, model_name)
     except OSError as error:
         raise DataError(f"adapters cannot be written to {out}: {error}") from error
     return ExportReport(
@@ -198,8 +198,15 @@ def _check_room(out: Path, missing: list[AdapterPlan]) -> None:
 
 
 def _write_all(
-    model: nn.Module, missing: list[AdapterPlan], out: Path, facts: dict[str, str], model_name: str
+    model: nn.Module,
+    pool: Sequence[HeadSet],
+    plans: list[AdapterPlan],
+    missing: list[AdapterPlan],
+    out: Path,
+    facts: dict[str, str],
+    model_name: str,
 ) -> None:
+    """Write the missing adapters, then the manifest with what other exports have put there by now."""
     from filelock import FileLock
 
     layout = attention_layout(model)
@@ -210,6 +217,7 @@ def _write_all(
         for plan in [null_adapter(model), *missing]:
             if not _is_there(out / plan.name, facts, plan):  # another process may have been first
                 _write_adapter(plan, plan.tensors(layout), out, facts, model_name)
+        _write_manifest(out, facts, model_name, pool, plans)
 
 
 def _write_adapter(
@@ -222,7 +230,7 @@ def _write_adapter(
     try:
         save_file(tensors, partial / "adapter_model.safetensors", metadata={"format": "pt", **marks})
         write_json(partial / "adapter_config.json", plan.config(model_name))
-        partial.chmod(0o755)
+        make_folder_readable(partial)
         partial.rename(out / plan.name)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -233,11 +241,10 @@ def _write_manifest(
     out: Path,
     facts: dict[str, str],
     model_name: str,
-    before: list[dict[str, Any]],
-    pool: HeadPool | Sequence[HeadSet],
+    pool: Sequence[HeadSet],
     plans: list[AdapterPlan],
 ) -> None:
-    entries = {entry["heads"]: entry for entry in before}
+    entries = {entry["heads"]: entry for entry in _entries(out, facts)}
     for plan in plans:
         entries[str(plan.heads)] = {
             "heads": str(plan.heads),

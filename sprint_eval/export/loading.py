@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sprint_eval.architectures import architecture_of
-from sprint_eval.errors import DataError
 from sprint_eval.models import resolve_model_path
+from sprint_eval.pruning.loading import loading
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -30,13 +30,14 @@ def load_model(name: str, dtype: str = "auto", trust_remote_code: bool = False) 
     path = resolve_model_path(name)
     logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        architecture_of(config)
-        if is_pruned(config):
-            return dense_model(load_pruned(path, dtype=dtype)).eval()
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
-        raise DataError(f"model '{name}' cannot be loaded: {error}") from error
+        with loading(f"model '{name}'"):
+            config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+            architecture_of(config)
+            if is_pruned(config):
+                return dense_model(load_pruned(path, dtype=dtype)).eval()
+            model = AutoModelForCausalLM.from_pretrained(
+                path, dtype=dtype, trust_remote_code=trust_remote_code
+            )
     finally:
         logging.enable_progress_bar()
     return model.eval()
@@ -52,12 +53,10 @@ def cut_out(name: str, trust_remote_code: bool = False) -> bool:
 
     from sprint_eval.pruning.checkpoint import is_pruned
 
-    try:
+    with loading(f"model '{name}'"):
         return is_pruned(
             AutoConfig.from_pretrained(resolve_model_path(name), trust_remote_code=trust_remote_code)
         )
-    except (OSError, ValueError, ImportError) as error:
-        raise DataError(f"model '{name}' cannot be loaded: {error}") from error
 
 
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
@@ -68,7 +67,5 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
+    with loading(f"the tokenizer of '{name}'"):
         return AutoTokenizer.from_pretrained(resolve_model_path(name), trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
-        raise DataError(f"the tokenizer of '{name}' cannot be loaded: {error}") from error

@@ -9,6 +9,7 @@ from typing import Any
 from sprint_eval.errors import DataError, MismatchError, UnsupportedModelError
 from sprint_eval.files import make_readable
 from sprint_eval.pruning.attention import cut_implementation
+from sprint_eval.pruning.loading import loading
 from sprint_eval.pruning.removed import CONFIG_FIELD, Removed
 from sprint_eval.pruning.surgery import cut
 
@@ -46,15 +47,20 @@ def write_folder(model: Any, folder: str | Path, tokenizer: Any = None) -> Path:
         model.save_pretrained(partial)
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
-        for file in partial.rglob("*"):
-            if file.is_file():  # safetensors writes files that only their owner can read
-                make_readable(file)
-        partial.chmod(0o755)
+        make_folder_readable(partial)
         partial.rename(target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return target
+
+
+def make_folder_readable(folder: Path) -> None:
+    """Give a folder and its files the permissions of ordinary ones."""
+    for file in folder.rglob("*"):
+        if file.is_file():  # safetensors writes files that only their owner can read
+            make_readable(file)
+    folder.chmod(0o755)
 
 
 def load_pruned(folder: str | Path, **kwargs: Any) -> Any:
@@ -64,6 +70,7 @@ def load_pruned(folder: str | Path, **kwargs: Any) -> Any:
         kwargs: those of ``from_pretrained``; ``attn_implementation`` is ``sdpa`` (default) or ``eager``.
 
     Raises:
+        DataError: the folder is missing, or a file of it is missing or broken.
         MismatchError: nothing was cut out of this model, or its weights do not fit its config.
         UnsupportedModelError: an attention implementation that uneven groups cannot use.
     """
@@ -72,25 +79,31 @@ def load_pruned(folder: str | Path, **kwargs: Any) -> Any:
     shared = {
         name: kwargs[name] for name in ("revision", "subfolder", "token", "cache_dir") if name in kwargs
     }
-    config = kwargs.pop("config", None) or AutoConfig.from_pretrained(folder, **shared)
+    config = kwargs.pop("config", None)
+    if config is None:
+        with loading(f"model '{folder}'"):
+            config = AutoConfig.from_pretrained(folder, **shared)
     if not is_pruned(config):
         raise MismatchError(
             f"{folder} has no heads cut out of it (its config has no '{CONFIG_FIELD}'); use --model hf"
         )
     requested = kwargs.pop("attn_implementation", None)
     kwargs = {name: value for name, value in kwargs.items() if not (name == "gguf_file" and value is None)}
-    try:
-        model, report = _cut_class(stock_class(config)).from_pretrained(
-            folder,
-            config=config,
-            attn_implementation=cut_implementation(requested),
-            output_loading_info=True,
-            **kwargs,
-        )
-    except RuntimeError as error:
-        if "mismatch" not in str(error):
-            raise
-        raise MismatchError(f"the weights in {folder} do not fit the removed heads of its config") from error
+    with loading(f"model '{folder}'"):
+        try:
+            model, report = _cut_class(stock_class(config)).from_pretrained(
+                folder,
+                config=config,
+                attn_implementation=cut_implementation(requested),
+                output_loading_info=True,
+                **kwargs,
+            )
+        except RuntimeError as error:
+            if "mismatch" not in str(error):
+                raise
+            raise MismatchError(
+                f"the weights in {folder} do not fit the removed heads of its config"
+            ) from error
     missing = sorted(report["missing_keys"]) + sorted(report["unexpected_keys"])
     if missing:
         raise MismatchError(

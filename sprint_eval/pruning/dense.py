@@ -37,7 +37,9 @@ def dense_model(model: Any) -> Any:
     config = copy.deepcopy(model.config)
     delattr(config, CONFIG_FIELD)
     config._attn_implementation = base_implementation(model.config._attn_implementation)
-    dense = stock_class(config)(config).to(model.dtype).eval()
+    dense = stock_class(config)(config).eval()
+    for weight in dense.parameters():  # buffers, such as a rotation's frequencies, stay as from_pretrained's
+        weight.data = weight.data.to(model.dtype)
     cut_away = _layer_parameters(model, removed)
     state = model.state_dict()
     for name, parameter in dense.state_dict().items():

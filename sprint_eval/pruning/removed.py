@@ -54,10 +54,9 @@ class Removed:
         layout = HeadLayout.uniform(int(text.num_hidden_layers), int(text.num_attention_heads))
         try:
             version = values["schema_version"]
-            heads = HeadSet(
-                tuple(Head(int(layer), int(h)) for layer, hs in values["removed_heads"].items() for h in hs)
-            )
-            neurons = {int(k): int(n) for k, n in values.get("removed_neurons", {}).items()}
+            lists = values["removed_heads"].items()
+            heads = HeadSet(tuple(Head(int(layer), _whole(head)) for layer, hs in lists for head in hs))
+            neurons = {int(k): _whole(n) for k, n in values.get("removed_neurons", {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError, HeadError) as error:
             raise MismatchError(f"the config's '{CONFIG_FIELD}' cannot be read: {error!r}") from error
         if version != SCHEMA_VERSION:
@@ -80,3 +79,10 @@ class Removed:
                     f"{count} neurons removed from layer {layer} do not fit the model's config: "
                     f"{layout.num_layers} layers of {width}"
                 )
+
+
+def _whole(value: Any) -> int:
+    """A whole number of the config's JSON: neither a text nor a fraction is taken for one."""
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is not a whole number")
+    return value

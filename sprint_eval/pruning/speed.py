@@ -14,6 +14,9 @@ import torch
 SHAPES = ((1, 256), (1, 1024), (16, 256), (16, 1024))
 """Batch and context of each point."""
 
+DECODED = 16
+"""Tokens decoded after each context."""
+
 _FEWEST_PAIRS = 6
 
 
@@ -45,12 +48,18 @@ class SpeedPoint:
         return asdict(self)
 
 
+def fitting(model: Any, shapes: Sequence[tuple[int, int]] = SHAPES) -> list[tuple[int, int]]:
+    """The shapes whose context and decoded tokens the model has positions for."""
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return [shape for shape in shapes if most is None or shape[1] + DECODED <= most]
+
+
 @torch.no_grad()
 def measure(
     base: Any,
     cut: Any,
     shapes: Sequence[tuple[int, int]] = SHAPES,
-    decode_tokens: int = 16,
+    decode_tokens: int = DECODED,
     pairs: int = 9,
     budget_seconds: float = 60.0,
     progress: Callable[[SpeedPoint], None] | None = None,

@@ -75,6 +75,16 @@ def test_few_questions_without_a_difference_are_no_proof(questions: int) -> None
     assert compare_seeds(teacher, [teacher, teacher], margin=0.0).p_non_inferior == 0.5
 
 
+@pytest.mark.parametrize("questions", [1, 5])
+def test_few_questions_with_the_same_share_are_no_proof(questions: int) -> None:
+    teacher = dict.fromkeys(map(str, range(questions)), False)
+    won = dict.fromkeys(teacher, True)
+    found = compare_seeds(teacher, [teacher, teacher, won])
+    assert found.difference == pytest.approx(1 / 3)
+    assert found.low < -0.02 < found.difference < found.high
+    assert "cannot tell" in found.verdict()
+
+
 def test_students_that_lose_by_the_margin_pass_in_few_studies() -> None:
     """Three students that lose the same questions and gain none: where a spread tells least."""
     rng = np.random.default_rng(0)

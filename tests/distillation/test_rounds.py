@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,14 @@ import torch
 from sprint_eval.architectures import attention_layout
 from sprint_eval.distillation import rounds as rounds_module
 from sprint_eval.distillation.config import DistillConfig, PruneSettings, TrainSettings
+from sprint_eval.distillation.data import TaskSource
 from sprint_eval.distillation.folder import RunFolder
+from sprint_eval.distillation.report import write_report
 from sprint_eval.distillation.rounds import Run, check_same_kind, perplexity
+from sprint_eval.distillation.run import DistillRequest, _card
 from sprint_eval.errors import ArgumentError, DataError, MismatchError, UnsupportedModelError
 from sprint_eval.heads import HeadPool
+from sprint_eval.pruning import speed
 from sprint_eval.pruning.checkpoint import load_pruned
 
 TRAIN = TrainSettings(epochs=1, batch_size=6, lr=1e-3)
@@ -148,6 +153,10 @@ def test_causal_scores_prune_what_answers_can_spare(tiny_model, accelerator, tex
     facts = go(run)
     assert not {"L0H1", "L1H1", "L2H1"} & set(facts[0]["removed_heads"].split("+"))
     assert "the outcomes are of another model" in caplog.text
+    request = DistillRequest("tiny", TaskSource("t", {}), str(tmp_path / "run"), run.config)
+    before = _card(request, run.model, run)["outcomes_hash"]
+    outcomes.base = np.zeros(4, dtype=np.int8)  # other scores from the same z
+    assert _card(request, run.model, run)["outcomes_hash"] != before
     manifest.split = "test"
     with pytest.raises(MismatchError, match="of the test split: heads would be chosen by answers to it"):
         run.check()
@@ -176,6 +185,12 @@ def test_what_could_not_be_cut_in_the_end_is_refused_before_training(
         prune = PruneSettings(ratio=ratio, rounds=rounds)
         with pytest.raises(ArgumentError, match=rf"round 1 of {rounds} would take no head of 12 away"):
             make_run(tiny_model, accelerator, texts, tmp_path / "b", prune=prune).check()
+    prune = PruneSettings(ratio=0.2, rounds=3, ffn_ratio=0.01)
+    with pytest.raises(ArgumentError, match="round 1 of 3 would take no head of 12 and no neuron away"):
+        make_run(tiny_model, accelerator, texts, tmp_path / "b", prune=prune).check()
+    make_run(
+        tiny_model, accelerator, texts, tmp_path / "b", prune=replace(prune, ffn_ratio=0.1)
+    ).check()  # neurons alone are enough
     prune = PruneSettings(ratio=0.25, score="causal", rounds=1)
     with pytest.raises(ArgumentError, match="--outcomes"):
         go(make_run(tiny_model, accelerator, texts, tmp_path / "c", prune=prune, teach=None))
@@ -195,6 +210,56 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     assert (tmp_path / "other" / "thesis.tex").read_text() == "years of work"
     with pytest.raises(DataError, match="cannot be the run's folder"):
         RunFolder(tmp_path / "other" / "thesis.tex", 1).claim({})
+
+
+def test_what_kills_left_goes_when_the_run_is_taken_up(tmp_path):
+    folder = RunFolder(tmp_path / "run", 2)
+    folder.claim({})
+    for name in (".teacher.abc", ".student.abc", "teacher-training.state", "round-1-training.state", "mine"):
+        (tmp_path / "run" / name).mkdir()
+        (tmp_path / "run" / name / "model.safetensors").write_text("")
+    folder.write_facts("teacher", {})
+    with folder.working():
+        left = sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir())
+        assert left == ["mine", "round-1-training.state"]
+        with (
+            pytest.raises(DataError, match="another process works in"),
+            RunFolder(tmp_path / "run", 2).working(),
+        ):
+            pass
+    with folder.working():
+        pass
+
+
+def test_the_report_outlives_a_failed_measurement_and_says_what_is_left_out(
+    tiny_model, accelerator, texts, tmp_path, monkeypatch
+):
+    run = make_run(tiny_model, accelerator, texts, tmp_path / "run", teach=None, train=False)
+    facts, source = go(run), TaskSource("t", {})
+    request = DistillRequest("tiny", source, str(tmp_path / "run"), run.config)
+
+    def failing(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(speed, "measure", failing)
+    with pytest.raises(RuntimeError):
+        write_report(request, run, facts)
+    assert "## Cost" in (tmp_path / "run" / "report.md").read_text()
+    monkeypatch.undo()
+    report = write_report(request, run, facts)  # of 256 positions: no context leaves room for an answer
+    assert report["speed"] == []
+    text = (tmp_path / "run" / "report.md").read_text()
+    assert "Not measured: contexts of 256 and 1,024 tokens, for which the model has no positions." in text
+
+
+def test_a_teacher_whose_folder_is_broken_is_refused(tiny_model, accelerator, texts, tmp_path):
+    run = make_run(tiny_model, accelerator, texts, tmp_path / "run")
+    run.check()
+    run.folder.claim({})
+    run.teach()
+    (tmp_path / "run" / "teacher" / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(DataError, match="teacher' cannot be loaded"):
+        run.teach()
 
 
 def test_a_teacher_of_another_kind_is_refused(tiny_model):

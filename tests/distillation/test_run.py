@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from sprint_eval.cli import main
+from sprint_eval.distillation.config import DistillConfig, PruneSettings
+from sprint_eval.distillation.data import TaskSource
+from sprint_eval.distillation.run import DistillRequest, _with_ffn_ratio
 from sprint_eval.errors import CommandExit
 from sprint_eval.pruning.checkpoint import load_pruned
 
@@ -38,6 +43,14 @@ def distill(checkpoint: str, out: Path, **options: Any) -> int:
     for name, value in arguments.items():
         line += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return main(line)
+
+
+def broken_copy(checkpoint: str, folder: Path) -> Path:
+    """The checkpoint, of whose weights only the first bytes were copied."""
+    shutil.copytree(checkpoint, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +114,12 @@ def test_a_taught_model_can_be_the_teacher(finished: Path, tiny_checkpoint: str,
         ({"ffn-ratio": 0.2}, "ask for them with also_ffn (--also ffn)"),
         ({"max-tokens": 3}, "has no question to train on"),
         ({"model": "/nowhere"}, "model '/nowhere' cannot be loaded"),
-        ({"outcomes": "/nowhere"}, "/nowhere"),
+        ({"model": "BROKEN"}, "BROKEN' cannot be loaded"),
+        ({"outcomes": "/nowhere", "score": "causal"}, "/nowhere"),
+        ({"outcomes": "/nowhere"}, "read for the causal score alone, not for taylor: add --score causal"),
+        ({"alpha": 0.3, "score": "causal"}, "add --score dpkd or --also ffn"),
+        ({"num-fewshot": -1}, "num_fewshot = -1"),
+        ({"seed": 20_000_000_000_000}, "seed = 20000000000000: expected 4294967295 or less"),
     ],
 )
 def test_refusals_are_one_line_and_leave_nothing(
@@ -111,11 +129,24 @@ def test_refusals_are_one_line_and_leave_nothing(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    if options.get("model") == "BROKEN":
+        options = {"model": broken_copy(tiny_checkpoint, tmp_path / "BROKEN")}
     with pytest.raises(CommandExit) as refusal:
         distill(tiny_checkpoint, tmp_path / "run", **options)
     assert refusal.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (tmp_path / "run").exists()
+
+
+def test_heads_that_hold_the_papers_share_leave_the_neurons_and_say_so(
+    tiny_model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tiny_model("llama", vocab_size=4, head_dim=64, intermediate_size=2)
+    config = DistillConfig(prune=PruneSettings(ratio=0.5))
+    request = DistillRequest("tiny", TaskSource("t", {}), "out", config, also_ffn=True)
+    with caplog.at_level(logging.WARNING):
+        assert _with_ffn_ratio(request, model).config.prune.ffn_ratio == 0
+    assert "no neuron goes: a share of 0.5 of the heads holds" in caplog.text
 
 
 def test_a_cut_model_is_no_place_to_start_from(

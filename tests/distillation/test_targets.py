@@ -88,6 +88,12 @@ def test_what_cannot_be_worked_out_is_said(equation, numbers, message):
         target_text(doc(equation, numbers, "5"))
 
 
+@pytest.mark.parametrize("found", [{}, {"answer": None}])
+def test_a_document_without_an_answer_is_refused(found):
+    with pytest.raises(DataError, match="the document has no 'answer'"):
+        target_text({"question": "How many?"} | found)
+
+
 def test_numbers_are_written_exactly():
     assert [write_number(Fraction(n)) for n in ("5", "-0.5", "0.125", "1/3", "100", "-2/7")] == [
         "5", "-0.5", "0.125", "1/3", "100", "-2/7",

@@ -15,6 +15,7 @@ from sprint_eval.distillation.data import collate, step_rows
 from sprint_eval.distillation.losses import attention_distillation, logit_distillation, task_loss
 from sprint_eval.distillation.pruner import Pruned, Pruner
 from sprint_eval.distillation.scoring import Scorer
+from sprint_eval.distillation.state import truncate_log
 from sprint_eval.distillation.trainer import PhaseTrainer, Teacher, phase_steps
 from sprint_eval.errors import ArgumentError, TrainingError
 from sprint_eval.heads import HeadSet
@@ -98,6 +99,24 @@ def test_micro_batches_do_not_change_the_losses(tiny_model, accelerator, texts, 
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
 
 
+def test_a_phase_has_an_order_of_its_own(tiny_model, accelerator, texts, tmp_path):
+    for phase in range(2):
+        (tmp_path / str(phase)).mkdir()
+        model = tiny_model("llama")
+        settings = TrainSettings(epochs=1, batch_size=6)
+        PhaseTrainer(accelerator, model, texts, settings, tmp_path / str(phase), "phase", phase=phase).run()
+    assert losses(tmp_path / "0")[0] != losses(tmp_path / "1")[0]
+
+
+def test_a_log_is_cut_short_whole_or_not_at_all(tmp_path):
+    log = tmp_path / "phase.jsonl"
+    log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3')
+    with log.open() as reader:  # has the old file as it was, whatever happens to the name
+        truncate_log(log, 1)
+        assert reader.read().count("step") == 3
+    assert log.read_text() == '{"step": 1}\n'
+
+
 class _StopError(Exception):
     pass
 
@@ -175,6 +194,9 @@ def test_bad_settings_are_refused(tiny_model, texts, tmp_path):
     for wrong in ({"lr": float("nan")}, {"epochs": 0}, {"mixed_precision": "int8"}, {"temperature": 0}):
         with pytest.raises(ArgumentError, match=next(iter(wrong))):
             TrainSettings(**wrong)  # type: ignore[arg-type]
+    TrainSettings(seed=2**32 - 1)
+    with pytest.raises(ArgumentError, match="seed = 20000000000000: expected 4294967295 or less"):
+        TrainSettings(seed=20_000_000_000_000)
     with pytest.raises(ArgumentError, match="both 0"):
         TrainSettings(distill_weight=0, task_weight=0)
     for wrong in ({"stages": (0.1, 0.3)}, {"rounds": 2, "stages": (0.4, 0.3)}):

@@ -51,6 +51,8 @@ def test_checkpoint_equals_the_masked_model(
     assert facts["base_fingerprint"] == fingerprint
     assert facts["model_fingerprint"] == model_fingerprint(pruned) != fingerprint
     assert (tmp_path / "out" / "tokenizer.json").exists()
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()}
+    assert modes == {(tmp_path / "out" / "tokenizer.json").stat().st_mode & 0o777}
 
 
 def test_refusals_leave_nothing_behind(tiny_model: Callable[..., Any], tmp_path: Path) -> None:

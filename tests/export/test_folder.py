@@ -78,6 +78,28 @@ def test_a_wider_pool_continues_the_folder(tiny_model: Callable[..., Any], tmp_p
     assert names == ["L1H0", "L1H1", "L1H2", "L1H3"]
 
 
+def test_an_export_beside_another_keeps_its_entries(
+    tiny_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce = folder._announce
+
+    def overtaken(*args: Any) -> None:
+        monkeypatch.setattr(folder, "_announce", announce)
+        _export(tiny_model("llama"), "1:1", tmp_path)
+        announce(*args)
+
+    monkeypatch.setattr(folder, "_announce", overtaken)
+    _export(tiny_model("llama"), "1:0", tmp_path)
+    assert {entry["name"] for entry in read_manifest(tmp_path)["adapters"]} == {"L1H0", "L1H1"}
+
+
+def test_files_have_ordinary_permissions(tiny_model: Callable[..., Any], tmp_path: Path) -> None:
+    _export(tiny_model("llama"), "1:0", tmp_path)
+    (tmp_path / "ordinary").write_text("")
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "L1H0").iterdir()}
+    assert modes == {(tmp_path / "ordinary").stat().st_mode & 0o777}
+
+
 def test_an_interrupted_export_leaves_no_part_and_resumes(
     tiny_model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

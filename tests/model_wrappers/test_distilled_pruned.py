@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -121,6 +122,20 @@ def test_bad_arguments_are_one_line_and_exit_2(
         build(cut_checkpoint, **arguments)
     assert refusal.value.code == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("content", [b"half", None])
+def test_a_broken_folder_is_one_line_and_exit_2(
+    content: bytes | None, cut_checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "broken"
+    if content is not None:
+        shutil.copytree(cut_checkpoint, folder)
+        (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(CommandExit) as refusal:
+        build(str(folder))
+    assert refusal.value.code == 2
+    assert "broken' cannot be loaded: " in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_a_model_that_was_never_cut_is_refused(

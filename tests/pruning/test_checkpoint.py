@@ -9,9 +9,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from sprint_eval.errors import DataError, MismatchError, UnsupportedModelError
+from sprint_eval.export.loading import load_model
 from sprint_eval.heads import HeadSet
 from sprint_eval.pruning.checkpoint import load_pruned, save_pruned
 from sprint_eval.pruning.dense import dense_model, export_dense
+from sprint_eval.pruning.removed import Removed
 from sprint_eval.pruning.surgery import cut
 
 HEADS = HeadSet.parse("L0H1+L1H2+L1H3+L2H0+L2H1+L2H2+L2H3")
@@ -83,6 +85,57 @@ def test_weights_that_do_not_fit_the_config_are_refused(tiny_model, tmp_path):
         (folder / "config.json").write_text(json.dumps(config))
         with pytest.raises(MismatchError, match=message):
             load_pruned(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("model.safetensors", "half"),
+        ("model.safetensors", None),
+        ("config.json", "{"),
+        ("config.json", '{"model_type": "llama", "hidden_size": "wide"}'),
+        ("config.json", None),
+    ],
+)
+def test_broken_folders_are_one_error(tiny_model, tmp_path, file, content):
+    folder = save_pruned(cut_tiny(tiny_model), tmp_path / "cut")
+    (folder / file).unlink()
+    if content is not None:
+        (folder / file).write_text(content)
+    with pytest.raises(DataError, match=r"model '.*cut' cannot be loaded: "):
+        load_pruned(folder)
+    with pytest.raises(DataError, match=r"model '.*cut' cannot be loaded: "):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"removed_heads": {"0": [1e999]}',
+        '"removed_heads": {"0": "12"}',
+        '"removed_heads": {"0": [0.9]}',
+        '"removed_heads": {"0": [1]}, "removed_neurons": {"0": 1e999}',
+        '"removed_heads": {"0": [1]}, "removed_neurons": {"0": true}',
+    ],
+)
+def test_removed_heads_that_are_no_whole_numbers_are_refused(tiny_model, fields):
+    config = tiny_model("llama").config
+    config.sprint_pruning = json.loads('{"schema_version": 1, ' + fields + "}")
+    with pytest.raises(MismatchError, match="is not a whole number"):
+        Removed.of_config(config)
+
+
+def test_a_dense_model_rotates_as_a_loaded_one_does(tiny_model, tmp_path):
+    model = cut_tiny(tiny_model)
+    save_pruned(model, tmp_path / "cut")
+    dense = dense_model(load_pruned(tmp_path / "cut", dtype=torch.bfloat16))
+    export_dense(load_pruned(tmp_path / "cut", dtype=torch.bfloat16), tmp_path / "dense")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "dense", dtype=torch.bfloat16)
+    assert {name: value.dtype for name, value in dense.named_buffers()} == {
+        name: value.dtype for name, value in loaded.named_buffers()
+    }
+    assert dense.dtype == torch.bfloat16
+    assert torch.equal(dense(IDS).logits, loaded(IDS).logits)
 
 
 def test_nothing_is_overwritten_and_nothing_left_half(tiny_model, tmp_path, monkeypatch):
