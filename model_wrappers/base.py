@@ -20,6 +20,7 @@ from sprint_eval.errors import ArgumentError, exit_on_error
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout, HeadSet
 from sprint_eval.hf_arguments import hf_arguments, refuse_mixed_precision
+from sprint_eval.loading import loading
 from sprint_eval.masking import HeadMasker
 from sprint_eval.model_wrappers.answers import Decoded, Variant
 from sprint_eval.model_wrappers.arguments import as_int, check_unknown
@@ -30,7 +31,6 @@ from sprint_eval.model_wrappers.templated import TemplatedLM
 from sprint_eval.models import resolve_model_path
 from sprint_eval.processes import allow_group_on_cpu, start_processes_asked_for
 from sprint_eval.prompts import GenerationSettings, encode_prompts
-from sprint_eval.pruning.loading import loading
 
 
 class HeadSetLM(TemplatedLM, abc.ABC):

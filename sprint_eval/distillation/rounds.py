@@ -25,12 +25,12 @@ from sprint_eval.distillation.trainer import PhaseTrainer, Teacher, phase_steps
 from sprint_eval.errors import ArgumentError, MismatchError
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import Head, HeadLayout, HeadSet
+from sprint_eval.loading import loading
 from sprint_eval.pruning.checkpoint import load_pruned, save_pruned, write_folder
 from sprint_eval.pruning.cost import active_parameters, cost_of, training_flops
 from sprint_eval.pruning.dense import dense_model
 from sprint_eval.pruning.entropy import few_logits
 from sprint_eval.pruning.importance import causal_scores
-from sprint_eval.pruning.loading import loading
 from sprint_eval.pruning.neurons import neuron_widths
 from sprint_eval.pruning.removed import Removed
 from sprint_eval.pruning.schedule import check_ratio, pruned_count

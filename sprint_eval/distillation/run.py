@@ -127,9 +127,9 @@ def _load(name: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    from sprint_eval.loading import loading
     from sprint_eval.models import resolve_model_path
     from sprint_eval.pruning.checkpoint import is_pruned
-    from sprint_eval.pruning.loading import loading
 
     path = resolve_model_path(name)
     with loading(f"model '{name}'"):

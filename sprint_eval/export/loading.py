@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sprint_eval.architectures import architecture_of
+from sprint_eval.loading import loading
 from sprint_eval.models import resolve_model_path
-from sprint_eval.pruning.loading import loading
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 

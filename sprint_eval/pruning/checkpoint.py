@@ -8,8 +8,8 @@ from typing import Any
 
 from sprint_eval.errors import DataError, MismatchError, UnsupportedModelError
 from sprint_eval.files import make_readable
+from sprint_eval.loading import loading
 from sprint_eval.pruning.attention import cut_implementation
-from sprint_eval.pruning.loading import loading
 from sprint_eval.pruning.removed import CONFIG_FIELD, Removed
 from sprint_eval.pruning.surgery import cut
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 from sprint_eval.errors import DataError
 
 
 @contextlib.contextmanager
-def loading(what: Any) -> Iterator[None]:
+def loading(what: str) -> Iterator[None]:
     """Turn what ``transformers`` raises of a missing, broken or half-copied folder into a :class:`DataError`.
 
     Args:
