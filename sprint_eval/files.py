@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sprint_eval.errors import DataError
+from sprint_eval.errors import DataError, StoreError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -58,6 +58,17 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{what} {path} holds a {type(value).__name__}, expected a JSON object")
     return value
+
+
+def refuse_file(folder: str | Path) -> None:
+    """For a folder that is to be written to, and made where it is not there.
+
+    Raises:
+        StoreError: a file stands there, or where a folder above it should be.
+    """
+    for place in (Path(folder), *Path(folder).parents):
+        if place.exists() and not place.is_dir():
+            raise StoreError(f"cannot write to {folder}: {place} is a file; name a folder by --out")
 
 
 def _umask() -> int:

@@ -34,6 +34,7 @@ from sprint_eval.analysis.study_tables import (
     test_table,
 )
 from sprint_eval.errors import ArgumentError, StoreError
+from sprint_eval.files import refuse_file
 from sprint_eval.outcomes import Outcomes
 
 _MOST_HEAT_MAPS = 8
@@ -100,8 +101,7 @@ def run_study(matrices: Sequence[Outcomes], config: StudyConfig, published: Sequ
     if not matrices and not published:
         raise ArgumentError("nothing to study: name one or more outcome stores, or --impact-csv files")
     out = Path(config.out)
-    if out.exists() and not out.is_dir():
-        raise StoreError(f"cannot write the study to {out}: it is a file; name a folder by --out")
+    refuse_file(out)
     labels = label_all(matrices, published, config.names)
     study = Study(published=list(published))
     for outcomes, label in zip(matrices, labels, strict=False):

@@ -11,7 +11,7 @@ from typing import Any
 from sprint_eval.compare.inputs import files_fact
 from sprint_eval.compare.methods import MethodSpec, parse_method
 from sprint_eval.errors import ArgumentError, DataError
-from sprint_eval.outcomes.manifest import refuse_file
+from sprint_eval.files import refuse_file
 
 SAMPLING = "do_sample=True,temperature={:g},top_k=40,top_p=0.95"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sprint_eval.errors import DataError, HeadError, MismatchError, StoreError
-from sprint_eval.files import read_json, write_json
+from sprint_eval.files import read_json, refuse_file, write_json
 from sprint_eval.heads import HeadPool
 from sprint_eval.prompt_facts import END_TOKENS, GENERATION, MULTITURN, prompt_facts
 
@@ -247,17 +247,6 @@ def load_questions(folder: Path, manifest: Manifest) -> list[StoredQuestion]:
                 f"expected {getattr(manifest, name)!r}; restore the file from where the store came from"
             )
     return questions
-
-
-def refuse_file(folder: str | Path) -> None:
-    """For a folder that is to be written to, and made where it is not there.
-
-    Raises:
-        StoreError: a file stands there, or where a folder above it should be.
-    """
-    for place in (Path(folder), *Path(folder).parents):
-        if place.exists() and not place.is_dir():
-            raise StoreError(f"cannot write to {folder}: {place} is a file; name a folder by --out")
 
 
 def refuse_store(folder: str | Path) -> None:

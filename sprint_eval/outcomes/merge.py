@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 from sprint_eval.errors import ArgumentError, DataError, MismatchError, StoreError
-from sprint_eval.files import write_atomic
+from sprint_eval.files import refuse_file, write_atomic
 from sprint_eval.heads import BASE, HeadPool
 from sprint_eval.outcomes.cells import BASE_COLUMN, Cell
 from sprint_eval.outcomes.manifest import (
@@ -19,7 +19,6 @@ from sprint_eval.outcomes.manifest import (
     StoredQuestion,
     load_questions,
     questions_text,
-    refuse_file,
 )
 from sprint_eval.outcomes.reader import Outcomes
 from sprint_eval.outcomes.shard import ShardWriter, shard_paths
