@@ -29,7 +29,7 @@ from engine_workload import Workload, load_lm, load_workload
 
 from sprint_eval.engine import Engine
 from sprint_eval.engine.attention import _span_lengths
-from sprint_eval.engine.engine import _Call
+from sprint_eval.engine.call import Call
 from sprint_eval.engine.limits import default_limits
 from sprint_eval.engine.plan import Planner, StepPlan
 from sprint_eval.engine.runner import Runner
@@ -41,7 +41,7 @@ from sprint_eval.heads import HeadSet
 PARTS = {
     "schedule": (Scheduler, "next_step"),
     "plan": (Planner, "plan"),
-    "decide": (_Call, "_decide"),
+    "decide": (Call, "_decide"),
 }
 SHAPE = "shape:qwen2.5-math-1.5b-narrow"
 QUESTIONS_DRAWN = 256  # of which engine_scaling.py takes the first, too

@@ -145,6 +145,8 @@ def convert(model: PackagedModel) -> Path:
     The folder is built under another name and renamed, so that it is whole or absent; a lock keeps
     concurrent callers from doing the work twice.
     """
+    from safetensors import SafetensorError
+
     # Without the package a folder converted earlier would do, but then nothing says of which version.
     sources = model.paths()
     target = cache_root() / "models" / f"{model.distribution}-{model.version()}-v{CONVERSION}" / model.name
@@ -155,7 +157,7 @@ def convert(model: PackagedModel) -> Path:
         with _locked(target.parent / ".lock"):
             if not target.is_dir():
                 _build(model, sources, target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # of a full disk the latter
         raise DataError(
             f"model '{model.name}' cannot be written to {target.parent}: {error}; "
             f"set {CACHE_VARIABLE} to a folder with 2 GB free"

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from sprint_eval import models
 from sprint_eval.errors import ArgumentError, DataError
@@ -136,6 +137,17 @@ def test_missing_package_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) 
 def test_missing_part_is_named(fake: models.PackagedModel, tmp_path: Path) -> None:
     (tmp_path / "site" / "fake_weights_two" / "two.part").unlink()
     with pytest.raises(DataError, match=r"fake_weights_two/two\.part is missing"):
+        models.resolve_model_path("fake-1m")
+
+
+def test_a_disk_that_is_full_is_one_clear_error(
+    fake: models.PackagedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(gguf: Path, folder: Path) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(models, "_write_folder", fail)
+    with pytest.raises(DataError, match=f"No space left .* set {models.CACHE_VARIABLE}"):
         models.resolve_model_path("fake-1m")
 
 

@@ -47,8 +47,13 @@ def local_backend(
 
     Args:
         batch_size: rows of a batch; ``None`` lets the backend choose.
+
+    Raises:
+        ArgumentError: an engine that does not decode here, or a batch size below 1.
     """
     check_engine_name(name)
+    if batch_size is not None and batch_size < 1:
+        raise ArgumentError(f"batch size {batch_size}: expected 1 or more")
     if name in SERVED_ENGINES:
         raise ArgumentError(f"engine '{name}' does not decode a model in this process")
     if name == "plain":

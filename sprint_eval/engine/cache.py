@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -94,8 +94,9 @@ class Kept:
     each where the pool is large.
     """
 
-    def __init__(self, head_sets: frozenset[HeadSet], num_layers: int) -> None:
+    def __init__(self, head_sets: frozenset[HeadSet], num_layers: int, weights: tuple[Any, ...]) -> None:
         self.head_sets = head_sets
+        self.weights = weights
         self.segments = Segments(head_sets, num_layers)
         self._prefixes: list[Prefix] = []
         self._last: tuple[int, ...] = ()  # a prompt of the call before
@@ -127,6 +128,13 @@ class Kept:
 def _near(prefix: Prefix, prompt: tuple[int, ...], length: int, alone: bool) -> bool:
     enough = alone or length <= len(prefix) + max(_SLACK, len(prefix) // 4)
     return enough and len(prefix) <= length and prompt[: len(prefix)] == prefix.tokens
+
+
+def weights_of(model: Any) -> tuple[Any, ...]:
+    """What tells one state of a model's weights from another: the tensors, and how often each was written."""
+    return tuple(
+        (id(weight), 0 if weight.is_inference() else weight._version) for weight in model.parameters()
+    )
 
 
 class Cache:

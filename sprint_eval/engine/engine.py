@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Generator, Iterator
 from collections.abc import Sequence as SequenceOf
+from dataclasses import replace
 from typing import Any
 
-import torch
-
 from sprint_eval.architectures import attention_layout
-from sprint_eval.engine.cache import Cache, Kept
+from sprint_eval.engine.cache import Kept, weights_of
+from sprint_eval.engine.call import Call
 from sprint_eval.engine.counters import Counters
-from sprint_eval.engine.garbage import no_collection
-from sprint_eval.engine.limits import PeakMemory, default_limits, default_token_budget, is_out_of_memory
-from sprint_eval.engine.nodes import Node
+from sprint_eval.engine.limits import default_limits
 from sprint_eval.engine.plain import PlainEngine
-from sprint_eval.engine.plan import Planner, StepPlan
-from sprint_eval.engine.prefix_memory import PrefixMemory
-from sprint_eval.engine.prefixes import common_prefixes
 from sprint_eval.engine.probe import why_unsafe
 from sprint_eval.engine.request import Generation, Request
 from sprint_eval.engine.rotation import rotation_threshold
-from sprint_eval.engine.runner import Runner
-from sprint_eval.engine.sampling import choose_token, penalize_repetition
-from sprint_eval.engine.scheduler import Limits, Scheduler, in_working_order
-from sprint_eval.engine.sequence import Sequence
+from sprint_eval.engine.scheduler import Limits
 from sprint_eval.engine.settings import DecodingSettings
-from sprint_eval.engine.text import StopChecker, answer_text
-from sprint_eval.engine.tree import AnswerTree
-from sprint_eval.errors import GenerationError
 
 _LOGGER = logging.getLogger(__name__)
-_SPARE = 16  # slots beyond what requests can need
 
 
 class Engine:
@@ -48,6 +35,9 @@ class Engine:
             requests; found from free memory if ``None``.
         batch_size: requests decoded at the same time, at most; ``None`` lets the engine choose.
         limits: size of forwards and of drafts; by device if ``None``.
+
+    Raises:
+        ArgumentError: a ``batch_size`` below 1.
     """
 
     def __init__(
@@ -65,7 +55,9 @@ class Engine:
         self._layout = attention_layout(model)
         self._settings = settings or DecodingSettings.from_model(model, tokenizer)
         self._token_budget = token_budget
-        self._limits = limits or default_limits(model.device, batch_size)
+        self._limits = limits or default_limits(model.device)
+        if batch_size is not None:
+            self._limits = replace(self._limits, live=batch_size)
         self._plain_reason: str | None = None
         self._probed = False
         self._told_of_rotation = False
@@ -94,16 +86,21 @@ class Engine:
             self._layout.heads.check(request.heads)
         if not requests:
             return
-        if self.why_plain() is not None or self._rotates_by_length(requests):
-            yield from self._plainly(requests)
-            return
-        kept, self._kept = self._kept, None  # a call that breaks off leaves nothing half-computed behind
-        head_sets = frozenset(request.heads for request in requests)
-        if kept is None or not head_sets <= kept.head_sets:
-            kept = Kept(head_sets, self._layout.heads.num_layers)
-        call = _Call(self._model, self._tokenizer, self._settings, kept, requests)
-        yield from call.answers(self._token_budget, self._limits, self.counters)
-        self._kept = kept
+        apart = self._apart(requests)
+        plainly = [index for index, alone in enumerate(apart) if alone]
+        shared = [index for index, alone in enumerate(apart) if not alone]
+        for places, decode in ((shared, self._shared), (plainly, self._plainly)):
+            if places:
+                for place, generation in decode([requests[index] for index in places]):
+                    yield places[place], generation
+
+    def forget(self) -> None:
+        """Drop the prefixes kept from call to call.
+
+        A weight that was written since is noticed; after anything else that changes what the model
+        computes (a peft adapter switched, a hook added) this is the caller's to say.
+        """
+        self._kept = None
 
     def why_plain(self) -> str | None:
         """Why this model is decoded without sharing, or ``None`` where it is shared."""
@@ -118,178 +115,32 @@ class Engine:
                 )
         return self._plain_reason
 
-    def _rotates_by_length(self, requests: SequenceOf[Request]) -> bool:
-        """Whether packing a long request would turn the short ones beside it by other angles."""
+    def _apart(self, requests: SequenceOf[Request]) -> list[bool]:
+        """Which requests are decoded plainly: all, or those whose length would turn their neighbours."""
+        if self.why_plain() is not None:
+            return [True] * len(requests)
         threshold = rotation_threshold(self._model)
-        if threshold is None or all(request.length <= threshold for request in requests):
-            return False
-        if not self._told_of_rotation:
+        apart = [threshold is not None and request.length > threshold for request in requests]
+        if any(apart) and not self._told_of_rotation:
             self._told_of_rotation = True
             _LOGGER.warning(
-                "the engine decodes these requests plainly: this model's rotary embedding changes for texts "
-                "beyond %d tokens, and some may be longer",
+                "this model's rotary embedding changes for texts beyond %d tokens: the engine decodes "
+                "requests that may become longer plainly",
                 threshold,
             )
-        return True
+        return apart
+
+    def _shared(self, requests: SequenceOf[Request]) -> Iterator[tuple[int, Generation]]:
+        kept, self._kept = self._kept, None  # a call that breaks off leaves nothing half-computed behind
+        head_sets, weights = frozenset(request.heads for request in requests), weights_of(self._model)
+        if kept is None or kept.weights != weights or not head_sets <= kept.head_sets:
+            kept = Kept(head_sets, self._layout.heads.num_layers, weights)
+        call = Call(self._model, self._tokenizer, self._settings, kept, requests)
+        yield from call.answers(self._token_budget, self._limits, self.counters)
+        self._kept = kept
 
     def _plainly(self, requests: SequenceOf[Request]) -> Iterator[tuple[int, Generation]]:
         size = min(32, self._limits.live)
         plain = PlainEngine(self._model, self._tokenizer, settings=self._settings, batch_size=size)
         plain.counters = self.counters
         yield from plain.generate_stream(requests)
-
-
-class _Call:
-    """One call's requests on their way through the engine."""
-
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        settings: DecodingSettings,
-        kept: Kept,
-        requests: SequenceOf[Request],
-    ) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
-        self._settings = settings
-        self._segments = kept.segments
-        self._sequences = self._make_sequences(requests, kept)
-
-    def answers(
-        self, token_budget: int | None, limits: Limits, counters: Counters
-    ) -> Iterator[tuple[int, Generation]]:
-        """Step until all requests are answered; with half the budget and again when memory runs out.
-
-        No less than what one request needs: what made memory run out may pass.
-        """
-        needs = sum(sequence.most_slots for sequence in self._sequences)
-        room = token_budget or default_token_budget(self._model, len(self._segments))
-        budget = min(room, needs + _SPARE)
-        waiting = in_working_order(self._sequences, budget)
-        cache, prefixes = self._memory(budget, room)
-        scheduler = Scheduler(waiting, cache, prefixes, limits)
-        memory = PeakMemory(self._model.device)
-        while scheduler.unfinished:
-            started = time.perf_counter()
-            try:
-                finished = self._steps(scheduler, cache, counters)
-            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                least = _SPARE + max(s.most_slots for s in self._sequences if s.finish_reason is None)
-                if budget <= least and limits.live == 1:
-                    raise GenerationError("out of memory even with one request at a time") from error
-                budget = min(budget, max(budget // 2, least))
-                room, limits = min(room, max(room // 2, least)), limits.halved()
-                _LOGGER.warning("out of memory: going on with a token budget of %d", budget)
-                for sequence in self._sequences:
-                    sequence.tree.reset()
-                cache, prefixes = self._memory(budget, room)
-                scheduler.restart(cache, prefixes, limits)
-                continue
-            finally:
-                counters.decode_seconds += time.perf_counter() - started
-                counters.peak_memory_bytes = max(counters.peak_memory_bytes, memory.used())
-            for sequence in finished:
-                yield sequence.index, self._generation(sequence, counters)
-
-    def _memory(self, budget: int, room: int) -> tuple[Cache, PrefixMemory]:
-        """For requests' own tokens ``budget``, and as much as they could have for their prefixes."""
-        prefixes = PrefixMemory((s.tree.prefix for s in self._sequences), self._segments, room)
-        return Cache(self._segments, budget), prefixes
-
-    def _steps(self, scheduler: Scheduler, cache: Cache, counters: Counters) -> list[Sequence]:
-        """Forwards until some requests are finished."""
-        planner = Planner(self._segments, cache, self._model.device)
-        runner = Runner(self._model, self._segments, cache)
-        with runner.open():
-            while scheduler.unfinished:
-                with no_collection():
-                    plan = planner.plan(scheduler.next_step())
-                logits = runner.run(plan)
-                counters.forwards += 1
-                counters.token_forwards += plan.token_layers / self._segments.num_layers
-                counters.layers_skipped += plan.skipped_layers
-                with no_collection():
-                    finished = self._decide(plan, logits, scheduler, counters)
-                if finished:
-                    return finished
-        return []
-
-    def _decide(
-        self, plan: StepPlan, logits: torch.Tensor, scheduler: Scheduler, counters: Counters
-    ) -> list[Sequence]:
-        """Choose tokens, keep the drafts that agree with them, and part with what is finished."""
-        finished: list[Sequence] = []
-        guesses: list[tuple[Sequence, list[Node]]] = []
-        best = logits.argmax(-1).tolist()
-        # All tokens are chosen before anything is kept: choosing may run out of memory, and the
-        # requests must then stand where they stood before this forward.
-        choices = [_choices(sequence, rows, best, logits) for sequence, rows in plan.decisions]
-        for (sequence, _), tokens in zip(plan.decisions, choices, strict=True):
-            draft, accepted = sequence.draft, 0
-            followed = bool(draft) and draft[0].visits > 0
-            tip = sequence.tip
-            for token in tokens:
-                sequence.choose(token)
-                tip = tip.child(token)
-                sequence.tree.visit(tip)
-                agreed = accepted < len(draft) and draft[accepted] is tip
-                if sequence.finish_reason is not None or not agreed:
-                    accepted += agreed
-                    break
-                accepted += 1
-            counters.drafted_tokens += len(draft)
-            counters.accepted_tokens += accepted
-            guesses.append((sequence, draft[accepted:]))
-            scheduler.settle(sequence, accepted, followed)
-            sequence.pending = [tip]
-            if sequence.finish_reason is not None:
-                scheduler.finish(sequence)
-                finished.append(sequence)
-        scheduler.drop_guesses(guesses)
-        return finished
-
-    def _generation(self, sequence: Sequence, counters: Counters) -> Generation:
-        request = sequence.request
-        counters.requests += 1
-        counters.generated_tokens += len(sequence.tokens)
-        counters.prompt_tokens += len(request.prompt)
-        text = answer_text(self._tokenizer, sequence.tokens, request.stop, self._settings)
-        return Generation(tuple(sequence.tokens), text, sequence.finish_reason or "length")
-
-    def _make_sequences(self, requests: SequenceOf[Request], kept: Kept) -> list[Sequence]:
-        prefixes = kept.prefixes(common_prefixes(request.prompt for request in requests))
-        trees: dict[tuple[int, ...], AnswerTree] = {}
-        checkers: dict[tuple[str, ...], StopChecker] = {}
-        sequences: list[Sequence] = []
-        for index, request in enumerate(requests):
-            prompt = request.prompt
-            if prompt not in trees:
-                prefix = prefixes[prompt]
-                trees[prompt] = AnswerTree(prefix, prompt[len(prefix) :])
-            if request.stop not in checkers:
-                checkers[request.stop] = StopChecker(self._tokenizer, request.stop, self._settings)
-            keys = self._segments.keys(request.heads)
-            order = self._segments.order(request.heads)
-            sequences.append(Sequence(index, request, trees[prompt], keys, order, checkers[request.stop]))
-        return sequences
-
-
-def _choices(sequence: Sequence, rows: list[int], best: list[int], logits: torch.Tensor) -> list[int]:
-    """The next tokens of a request: one, and one more for each drafted token that agrees."""
-    tokens: list[int] = []
-    for place, row in enumerate(rows):
-        tokens.append(best[row] if sequence.plain_greedy else _choose(sequence, tokens, logits[row]))
-        if place >= len(sequence.draft) or sequence.draft[place].token != tokens[-1]:
-            break
-    return tokens
-
-
-def _choose(sequence: Sequence, chosen: list[int], logits: torch.Tensor) -> int:
-    """The token after ``chosen`` where it is drawn, or where a penalty moves the logits ``[vocab]``."""
-    sampling = sequence.request.sampling
-    tokens = [*sequence.tokens, *chosen]
-    penalized = penalize_repetition(logits, [*sequence.request.prompt, *tokens], sampling.repetition_penalty)
-    return choose_token(penalized, sampling, len(tokens))

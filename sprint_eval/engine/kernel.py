@@ -14,6 +14,9 @@ from sprint_eval.engine.stages import Span, Stage
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Pairs of a query and a key that are masked at a time: all those of a long prompt would fill memory.
+MASK_SIZE = 2**22
+
 
 class Kernel:
     """Softmax attention that also gives its log-sum-exp, with grouped queries, windows and soft caps."""
@@ -39,23 +42,44 @@ class Kernel:
     ) -> tuple[Tensor, Tensor]:
         """Causal attention of ``[runs, width, heads, d]`` to ``[runs, kv_heads, length, d]``.
 
-        The mask is the same in every layer of the stage and kept there, by the ``part`` it belongs to.
+        The mask is the same in every layer of the stage and kept there, by the ``part`` it belongs to; that
+        of more pairs than :data:`MASK_SIZE` is made block by block, and not kept.
         """
-        width, heads = query.shape[1:3]
-        kv_heads = keys.shape[1]
-        groups = heads // kv_heads
-        window = self._window if self._window is not None and self._window < length else None
+        runs, width, heads = query.shape[:3]
+        groups = heads // keys.shape[1]
+        block = max(MASK_SIZE // (runs * groups * length), 1)
+        if block < width:
+            blocks = [
+                self._masked(q, keys, values, self._mask(p, length, groups, query.dtype))
+                for q, p in zip(query.split(block, 1), places.split(block, 1), strict=True)
+            ]
+            outputs, weights = zip(*blocks, strict=True)
+            return torch.cat(outputs, 1), torch.cat(weights, 1)
         # Prefixes of one length have one mask, of whichever head sets.
-        name = (id(part) if isinstance(part, Bucket) else "prefix", length, groups, window)
+        name = (id(part) if isinstance(part, Bucket) else "prefix", length, groups, self._hiding(length))
         mask = stage.memo.get(name)
         if mask is None:
-            columns = torch.arange(length, device=query.device)
-            hidden = columns > places[..., None]  # [runs, width, length]
-            if window is not None:
-                hidden = hidden | (columns <= places[..., None] - window)
-            mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
-            mask = mask.masked_fill_(hidden, -math.inf).repeat_interleave(groups, 1)[:, None]
-            stage.memo[name] = mask  # [runs, 1, width * groups, length]
+            mask = stage.memo[name] = self._mask(places, length, groups, query.dtype)
+        return self._masked(query, keys, values, mask)
+
+    def _hiding(self, length: int) -> int | None:
+        """The window, where it hides any of so many keys."""
+        return self._window if self._window is not None and self._window < length else None
+
+    def _mask(self, places: Tensor, length: int, groups: int, dtype: torch.dtype) -> Tensor:
+        """What queries at ``places`` ``[runs, width]`` may not see: ``[runs, 1, width * groups, length]``."""
+        columns = torch.arange(length, device=places.device)
+        hidden = columns > places[..., None]  # [runs, width, length]
+        window = self._hiding(length)
+        if window is not None:
+            hidden = hidden | (columns <= places[..., None] - window)
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=places.device)
+        return mask.masked_fill_(hidden, -math.inf).repeat_interleave(groups, 1)[:, None]
+
+    def _masked(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention of ``[runs, width, heads, d]`` under a mask: output and log-sum-exp, of that layout."""
+        width, kv_heads = query.shape[1], keys.shape[1]
+        groups = query.shape[2] // kv_heads
         # Queries of one key head side by side: [runs, kv_heads, width * groups, d].
         packed = query.unflatten(2, (kv_heads, groups)).transpose(1, 2).flatten(2, 3)
         output, weight = self._run(packed, keys, values, mask)

@@ -20,13 +20,20 @@ _NO_MEMORY = (
     "out of memory",  # CUDA and MPS errors that come as RuntimeError
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+_GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
+# Where control groups stand, and their files of the limit, of what is used, and of what that consists of.
 _CONTROL_GROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
 )
 
 
-def default_limits(device: torch.device, batch_size: int | None = None) -> Limits:
+def default_limits(device: torch.device) -> Limits:
     """Sizes that suit a device.
 
     On a CPU arithmetic decides, and a wrong guess costs what a token costs; but a request's own past is
@@ -34,12 +41,8 @@ def default_limits(device: torch.device, batch_size: int | None = None) -> Limit
     are nearly free.
     """
     if device.type == "cpu":
-        limits = Limits(512, 64, 192, DraftPolicy(16, 0.5, 3), DraftPolicy(16, 0.25, 2))
-    else:
-        limits = Limits(4096, 1024, 512, DraftPolicy(16, 0.2, 2), DraftPolicy(24, 0.05, 1))
-    if batch_size is None:
-        return limits
-    return Limits(limits.step_tokens, limits.thin_tokens, batch_size, limits.drafts, limits.thin_drafts)
+        return Limits(512, 64, 192, DraftPolicy(16, 0.5, 3), DraftPolicy(16, 0.25, 2))
+    return Limits(4096, 1024, 512, DraftPolicy(16, 0.2, 2), DraftPolicy(24, 0.05, 1))
 
 
 def default_token_budget(model: Any, segments: int) -> int:
@@ -95,20 +98,42 @@ def _free_memory(device: torch.device) -> int:
     available = _status_bytes("/proc/meminfo", "MemAvailable")
     if available is None:
         return _UNKNOWN_MEMORY
-    allowed = [available, *_left_in_control_group()]
+    allowed = [available, *_left_in_control_groups()]
     processes = os.environ.get("LOCAL_WORLD_SIZE", "")
     return min(allowed) // (int(processes) if processes.isdigit() and int(processes) else 1)
 
 
-def _left_in_control_group() -> list[int]:
-    """Bytes that a container's or batch job's own limit leaves; nothing where there is none."""
-    for limit, used in _CONTROL_GROUPS:
-        try:
-            most, now = (Path(path).read_text(encoding="ascii").strip() for path in (limit, used))
-            return [max(int(most) - int(now), 0)]
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return []
+def _left_in_control_groups() -> list[int]:
+    """Bytes that each limit of a container or a batch job leaves, those around it included.
+
+    Pages of files that nobody has used lately are in a group's use, but given back when memory is asked for.
+    """
+    left: list[int] = []
+    for mount, limit, used, idle in _CONTROL_GROUPS:
+        for group in _groups_of_process():
+            with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+                folder = mount / group
+                most, now = (int((folder / name).read_text(encoding="ascii")) for name in (limit, used))
+                left.append(max(most - now + _entry(folder / "memory.stat", idle), 0))
+    return left
+
+
+def _groups_of_process() -> list[str]:
+    """Paths below the mount of the control groups that the process is in: its own, and those around them."""
+    own = [""]  # the mount itself: in a container it is the container's group, whatever its path outside is
+    with contextlib.suppress(OSError):
+        lines = _GROUPS_OF_PROCESS.read_text(encoding="utf-8").splitlines()
+        own += [line.split(":", 2)[2].strip("/") for line in lines if line.count(":") >= 2]
+    return list(dict.fromkeys(str(part) for path in own for part in (Path(path), *Path(path).parents)))
+
+
+def _entry(path: Path, name: str) -> int:
+    """A number of a file of names and numbers; 0 where it does not stand there."""
+    with contextlib.suppress(OSError):
+        for line in path.read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{name} "):
+                return int(line.split()[1])
+    return 0
 
 
 def _status_bytes(path: str, name: str) -> int | None:

@@ -54,8 +54,8 @@ class Request:
         max_new_tokens: limit on generated tokens, the stop included.
         stop: strings that end the answer; the text is cut before the first of them.
         sampling: greedy by default.
-        group: requests of one group are variants of one question, whose answers can serve as
-            each other's drafts; ``None`` for a request on its own.
+        group: names the question for callers that keep its variants together. The engine itself shares
+            between requests whose prompts are the same tokens, whatever their groups.
     """
 
     prompt: tuple[int, ...]
@@ -71,6 +71,10 @@ class Request:
             if isinstance(value, str):
                 raise ArgumentError(f"{name} is a text; give {wanted}")
             object.__setattr__(self, name, tuple(value))
+        if type(self.heads) is not HeadSet:
+            raise ArgumentError(
+                f"{self.heads} brings sampling of its own; build the request by GenerationSettings.request"
+            )
         if not self.prompt:
             raise ArgumentError("a request needs a prompt of at least one token")
         if self.max_new_tokens < 1:

@@ -91,6 +91,7 @@ class _Step(LayerAttention):
             return hidden.index_select(0, stage.tokens)
         if not below.empty:
             self._keep(below, hidden)
+        below.memo.clear()  # masks above all: a plan has many stages, and lives until the next one
         if stage.empty:
             return hidden[:1]
         if stage.same:

@@ -45,6 +45,8 @@ def choose_token(logits: Tensor, sampling: Sampling, step: int) -> int:
     if not sampling.do_sample:
         return int(logits.argmax())
     scores = logits.detach().cpu().double() / sampling.temperature
+    if not bool(torch.isfinite(scores.max())):  # overflow: nothing can be drawn, and this text is lost alone
+        return int(logits.argmax())
     kept = _kept(scores, sampling)
     # Laid out in the order of token ids: in that of scores, two that are equal but for rounding would
     # change places from one batch to another, and the draw would find the other one there.

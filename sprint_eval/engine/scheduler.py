@@ -17,7 +17,7 @@ from sprint_eval.engine.nodes import Node
 from sprint_eval.engine.prefix_memory import PrefixMemory
 from sprint_eval.engine.sequence import Sequence
 from sprint_eval.engine.tree import Stretch, release_guesses
-from sprint_eval.errors import GenerationError
+from sprint_eval.errors import ArgumentError, GenerationError
 
 _ANSWERS_A_PROMPT = 8  # answers' worth of distinct tokens that a prompt's tree is expected to hold
 _LOOK_AHEAD = 1024  # waiting requests that are passed over in search of one that can start
@@ -41,6 +41,10 @@ class Limits:
     live: int
     drafts: DraftPolicy
     thin_drafts: DraftPolicy
+
+    def __post_init__(self) -> None:
+        if self.live < 1:
+            raise ArgumentError(f"batch size {self.live}: expected 1 or more")
 
     def halved(self) -> Limits:
         """Half the work at a time."""

@@ -32,6 +32,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "epsilon_cutoff": (None, 0.0),
     "eta_cutoff": (None, 0.0),
     "top_h": (None,),
+    "stop_strings": (None, []),
+    "max_time": (None,),
 }
 
 
@@ -53,6 +55,8 @@ class DecodingSettings:
         cls, model: Any, tokenizer: Any, think_end_token: str | int | None = None
     ) -> DecodingSettings:
         """Read a loaded model's ``generation_config``.
+
+        What it says of sampling and of a repetition penalty is not read here: both are a request's.
 
         Raises:
             UnsupportedModelError: names a field that would change the text and is not carried out.

@@ -11,7 +11,7 @@ import torch
 from toy import LIMIT, make_engine, make_requests, one_by_one, tokens
 
 from sprint_eval.architectures import ARCHITECTURES, attention_layout
-from sprint_eval.engine.request import Request
+from sprint_eval.engine.request import GREEDY, Request, Sampling
 from sprint_eval.errors import HeadError
 from sprint_eval.heads import HeadSet
 
@@ -95,6 +95,23 @@ def test_prefixes_outlive_a_call(tiny_model: Callable[..., Any]) -> None:
     assert engine.generate(requests) == expected
 
 
+def test_prefixes_do_not_outlive_the_weights_they_were_computed_with(tiny_model: Callable[..., Any]) -> None:
+    model, requests = tiny_model("llama"), make_requests(prefix=30)
+    engine = make_engine(model)
+    before = engine.generate(requests)
+    with torch.no_grad():
+        model.model.layers[0].self_attn.v_proj.weight.mul_(-1.5)
+    expected = make_engine(model).generate(requests)
+    assert expected != before
+    assert engine.generate(requests) == expected
+    hook = model.model.layers[1].register_forward_hook(lambda module, given, output: output * 1.5)
+    changed = make_engine(model).generate(requests)
+    assert changed != expected
+    engine.forget()  # no weight says so
+    assert engine.generate(requests) == changed
+    hook.remove()
+
+
 def test_a_lone_prompt_uses_a_prefix_of_the_call_before(tiny_model: Callable[..., Any]) -> None:
     model, requests = tiny_model("llama"), make_requests(questions=5, prefix=30)
     alone = [request for request in requests if request.group == 4]
@@ -121,8 +138,10 @@ def test_a_rotation_that_follows_the_longest_text_is_not_shared(
     alone = [one_by_one(model, request) for request in (*short, *long)]
     assert tokens(make_engine(model).generate(short)) == alone[:3]
     assert "plainly" not in caplog.text, "short texts alone are shared"
-    assert tokens(make_engine(model).generate([*short, *long])) == alone
+    engine = make_engine(model)
+    assert tokens(engine.generate([*long, *short])) == [alone[3], *alone[:3]]
     assert "rotary embedding changes for texts beyond 24 tokens" in caplog.text
+    assert engine.counters.layers_skipped > 0, "short texts beside long ones are shared"
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gemma3_text"])
@@ -177,7 +196,9 @@ def test_a_request_that_is_not_finite_spoils_no_other(tiny_model: Callable[..., 
             model.get_input_embeddings().weight[60] = float("inf")
         sound = [Request(tuple(range(5, 5 + width)), max_new_tokens=6) for width in (3, 4, 6)]
         alone = [engine.generate([request])[0] for request in sound]
-        assert engine.generate([Request((60, 61), max_new_tokens=6), *sound])[1:] == alone
+        for sampling in (GREEDY, Sampling(True, 1.0, top_k=20, top_p=0.9)):
+            spoilt = Request((60, 61), max_new_tokens=6, sampling=sampling)
+            assert engine.generate([spoilt, *sound])[1:] == alone
 
 
 def test_a_head_that_the_model_lacks_is_refused(tiny_model: Callable[..., Any]) -> None:

@@ -42,13 +42,33 @@ def test_a_batch_jobs_own_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(limits, "_status_bytes", lambda path, name: 8 << 30)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     most, now = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr(limits, "_CONTROL_GROUPS", ((str(most), str(now)),))
+    monkeypatch.setattr(limits, "_CONTROL_GROUPS", ((tmp_path, most.name, now.name, "inactive_file"),))
+    monkeypatch.setattr(limits, "_GROUPS_OF_PROCESS", tmp_path / "cgroup")
     assert limits._free_memory(CPU) == 8 << 30
     most.write_text(f"{3 << 30}\n", encoding="ascii")
     now.write_text(f"{1 << 30}\n", encoding="ascii")
     assert limits._free_memory(CPU) == 2 << 30
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {1 << 29}\n", encoding="ascii")
+    assert limits._free_memory(CPU) == 5 << 29, "what a file left in memory can be given back"
     most.write_text("max\n", encoding="ascii")
     assert limits._free_memory(CPU) == 8 << 30
+
+
+@pytest.mark.parametrize("line", ["0::/slurm/job_7/step_0\n", "9:memory:/slurm/job_7/step_0\n1:name=x:/\n"])
+def test_the_narrowest_of_nested_limits_counts(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(limits, "_status_bytes", lambda path, name: 8 << 30)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr(limits, "_CONTROL_GROUPS", ((tmp_path, "most", "now", "idle"),))
+    monkeypatch.setattr(limits, "_GROUPS_OF_PROCESS", tmp_path / "cgroup")
+    (tmp_path / "cgroup").write_text(line, encoding="ascii")
+    for path, gigabytes in (("", 7), ("slurm/job_7", 3), ("slurm/job_7/step_0", 5)):
+        folder = tmp_path / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "most").write_text(f"{gigabytes << 30}\n", encoding="ascii")
+        (folder / "now").write_text(f"{1 << 30}\n", encoding="ascii")
+    assert limits._free_memory(CPU) == 2 << 30
 
 
 def test_the_peak_is_that_of_its_own_time() -> None:

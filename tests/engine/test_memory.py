@@ -83,7 +83,7 @@ def test_memory_may_run_out_while_tokens_are_chosen(
     sampling: Sampling, tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever has been chosen of a forward by then must not be kept twice, nor be lost."""
-    from sprint_eval.engine import engine as module
+    from sprint_eval.engine import call as module
 
     model = tiny_model("llama")
     requests = [Request(r.prompt, r.heads, LIMIT, sampling=sampling) for r in make_requests()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from toy import CharTokenizer, zero_columns
 
 from sprint_eval.architectures import ARCHITECTURES
 from sprint_eval.backends import local_backend
+from sprint_eval.engine import Engine
+from sprint_eval.engine.limits import default_limits
 from sprint_eval.engine.plain import PlainEngine
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.settings import DecodingSettings
-from sprint_eval.errors import GenerationError, UnsupportedModelError
+from sprint_eval.errors import ArgumentError, GenerationError, UnsupportedModelError
 from sprint_eval.heads import HeadSet
 
 HEADS = ["base", "L0H1", "L1H2+L2H0", "L2H3"]
@@ -91,9 +94,11 @@ def test_stop_string_ends_and_trims(tiny_model: Callable[..., Any]) -> None:
 
 def test_generation_config_that_is_not_carried_out_is_refused(tiny_model: Callable[..., Any]) -> None:
     model = tiny_model("llama")
-    model.generation_config.no_repeat_ngram_size = 3
-    with pytest.raises(UnsupportedModelError, match="no_repeat_ngram_size = 3"):
-        DecodingSettings.from_model(model, CharTokenizer())
+    for name, value in (("no_repeat_ngram_size", 3), ("max_time", 5.0), ("stop_strings", "x")):
+        setattr(model.generation_config, name, value)
+        with pytest.raises(UnsupportedModelError, match=rf"sets {name} = .*which is not supported"):
+            DecodingSettings.from_model(model, CharTokenizer())
+        setattr(model.generation_config, name, None)
 
 
 def test_a_batch_that_does_not_fit_is_halved(
@@ -129,3 +134,13 @@ def test_the_batch_size_that_is_asked_for_reaches_every_local_engine(tiny_model:
         local_backend("plain", model, CharTokenizer(), settings, 3)._batch_size,  # type: ignore[attr-defined]
     ]
     assert sizes == [3, 3]
+    for name in ("sprint", "plain"):
+        for size in (0, -1):
+            with pytest.raises(ArgumentError, match=f"batch size {size}: expected 1 or more"):
+                local_backend(name, model, CharTokenizer(), settings, size)
+
+
+def test_a_batch_size_counts_beside_limits_too(tiny_model: Callable[..., Any]) -> None:
+    limits = default_limits(torch.device("cpu"))
+    engine = Engine(tiny_model("llama"), CharTokenizer(), limits=limits, batch_size=3)
+    assert engine._limits == replace(limits, live=3) != limits

@@ -23,7 +23,7 @@ def test_a_model_that_shares_passes_in_any_dtype(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("fault", ["no mask", "another head", "no prefix"])
+@pytest.mark.parametrize("fault", ["no mask", "another head", "no prefix", "no numbers"])
 def test_faults_are_seen_in_any_dtype(
     fault: str, dtype: torch.dtype, tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,6 +34,8 @@ def test_faults_are_seen_in_any_dtype(
 
     if fault == "no prefix":
         monkeypatch.setattr(LayerAttention, "_with_prefix", lambda self, k, s, q, own, w: own)
+    elif fault == "no numbers":
+        monkeypatch.setattr(LayerAttention, "_with_prefix", lambda self, k, s, q, own, w: own * float("nan"))
     else:
         prune = another if fault == "another head" else lambda self, stage, output: None
         monkeypatch.setattr(LayerAttention, "_prune", prune)

@@ -10,6 +10,7 @@ import torch
 from toy import LIMIT, CharTokenizer, make_engine, make_requests, one_by_one, tokens, zero_columns
 
 from sprint_eval.architectures import ARCHITECTURES
+from sprint_eval.draws import Draw
 from sprint_eval.engine.request import Request, Sampling
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError
@@ -20,6 +21,11 @@ def test_a_prompt_is_token_ids() -> None:
     for wrong in ({"prompt": "What is 7 + 8?"}, {"prompt": (5,), "stop": "\n"}):
         with pytest.raises(ArgumentError, match="text; give"):
             Request(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_draw_brings_sampling_of_its_own() -> None:
+    with pytest.raises(ArgumentError, match=r"by GenerationSettings\.request"):
+        Request((5, 6), Draw.parse("base~T0.6K40P0.95D1"))
 
 
 def test_sampling_depends_on_the_seed_alone(tiny_model: Callable[..., Any]) -> None:

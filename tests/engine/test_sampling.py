@@ -52,6 +52,14 @@ def test_rounding_that_reorders_equals_changes_no_draw(seed: int, step: int) -> 
     )
 
 
+@pytest.mark.parametrize(("top_k", "top_p"), [(0, 1.0), (3, 1.0), (0, 0.6), (4, 0.9)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_logits_that_are_not_finite_still_give_a_token(value: float, top_k: int, top_p: float) -> None:
+    sampling = Sampling(True, 1.0, top_k=top_k, top_p=top_p)
+    for logits in (torch.full((6,), value), torch.tensor([1.0, value, 0.0, value, 2.0, 0.5])):
+        assert 0 <= choose_token(logits, sampling, 0) < 6
+
+
 def test_a_penalty_near_one_is_not_rounded_away() -> None:
     logits = torch.tensor([9.5, 10.0], dtype=torch.bfloat16)
     assert choose_token(penalize_repetition(logits, [1], 1.05), Sampling(), 0) == 1
