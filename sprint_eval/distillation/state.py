@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sprint_eval.errors import MismatchError
+from sprint_eval.errors import DataError, MismatchError
 from sprint_eval.files import read_json, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ def load_state(folder: Path, model: Any, optimizer: Optimizer) -> PhaseState | N
     """Put the newest checkpoint into model and optimizer; ``None`` where there is none.
 
     Raises:
+        DataError: a file of the checkpoint is missing, or does not hold what was written to it.
         MismatchError: the checkpoint is of another model.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, load_model
 
     found = _latest(folder)
@@ -72,11 +74,19 @@ def load_state(folder: Path, model: Any, optimizer: Optimizer) -> PhaseState | N
         return None
     values = read_json(found / "state.json", "the checkpoint's state")
     try:
+        state = PhaseState(int(values["step"]), dict(values["extra"]))
+        numbers = dict(values["optimizer"])
+        tensors = load_file(str(found / "optimizer.safetensors"))
         load_model(model, str(found / "model.safetensors"))
-        _restore_optimizer(optimizer, load_file(str(found / "optimizer.safetensors")), values["optimizer"])
-    except (RuntimeError, KeyError) as error:
+    except RuntimeError as error:
         raise MismatchError(f"the checkpoint {found} is of another model: {str(error)[:200]}") from error
-    return PhaseState(int(values["step"]), values["extra"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(found, folder, error) from error
+    try:
+        _restore_optimizer(optimizer, tensors, numbers)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise MismatchError(f"the checkpoint {found} is of another model: {str(error)[:200]}") from error
+    return state
 
 
 def remove_states(folder: Path) -> None:
@@ -103,7 +113,18 @@ def _latest(folder: Path) -> Path | None:
     pointer = folder / _POINTER
     if not pointer.exists():
         return None
-    return folder / f"step-{read_json(pointer, 'the pointer to the newest checkpoint')['step']}"
+    named = read_json(pointer, "the pointer to the newest checkpoint")
+    try:
+        return folder / f"step-{int(named['step'])}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(pointer, folder, error) from error
+
+
+def _damaged(what: Path, folder: Path, error: Exception) -> DataError:
+    return DataError(
+        f"the checkpoint {what} is damaged ({type(error).__name__}: {str(error)[:200]}); remove the folder "
+        f"{folder} to train this phase anew"
+    )
 
 
 def _optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
