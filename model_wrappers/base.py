@@ -59,7 +59,7 @@ class HeadSetLM(TemplatedLM, abc.ABC):
         *,
         engine: str = "sprint",
         draw_seed: int | str = 0,
-        store: str | None = None,
+        store: str | int | None = None,
         score: str | None = None,
         reward_model: str | None = None,
         **kwargs: Any,
@@ -73,7 +73,7 @@ class HeadSetLM(TemplatedLM, abc.ABC):
             if store is not None and self._serving is not None:
                 raise ArgumentError(f"store= keeps answers of the built-in engines, not of engine={engine}")
             wanted = ScoringArguments.read(score, reward_model, engine, self._serving is not None)
-            self._store = store
+            self._store = None if store is None else str(store)  # lm-eval makes a number of digits
             self._engine_name = engine
             self._draw_seed = as_int("draw_seed", draw_seed)
             path = resolve_model_path(pretrained) if isinstance(pretrained, str) else pretrained
@@ -91,7 +91,7 @@ class HeadSetLM(TemplatedLM, abc.ABC):
             self._fingerprint: str | None = None
             self.prepare(self._layout())
             self._scoring: Scoring | None = wanted.load(
-                self.model, self.device, partial(stored_scorer, self, store)
+                self.model, self.device, partial(stored_scorer, self, self._store)
             )
 
     # What a method must say.
@@ -246,7 +246,7 @@ class HeadSetLM(TemplatedLM, abc.ABC):
             backend = local_backend(self._engine_name, self.model, self.tokenizer, settings, size)
             if self._store is not None:
                 facts = (self.fingerprint, self._engine_name, settings)
-                backend = stored_backend(backend, str(self._store), self, *facts)
+                backend = stored_backend(backend, self._store, self, *facts)
             self._backend_in_use = backend
         return self._backend_in_use
 

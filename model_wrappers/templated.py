@@ -7,6 +7,7 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 
 from sprint_eval.outcomes.manifest import text_hash
+from sprint_eval.prompt_facts import TEMPLATE_ARGS, template_args
 
 
 class TemplatedLM(HFLM):
@@ -28,8 +29,15 @@ class TemplatedLM(HFLM):
         self._template_applied = True
         return super().apply_chat_template(chat_history, add_generation_prompt)
 
-    def prompt_facts(self) -> dict[str, Any]:
-        """What a router compares with the prompts of its training, once requests have been built."""
-        if not self._template_applied:
+    def prompt_facts(self, applied: bool | None = None) -> dict[str, Any]:
+        """What a router compares with the prompts of its training, once requests have been built.
+
+        Args:
+            applied: whether they were built with the chat template. ``None`` where the task does not say:
+                then it counts whether this model was asked for it, which requests out of
+                ``--cache_requests`` never do.
+        """
+        if not (self._template_applied if applied is None else applied):
             return {"chat_template": None}
-        return {"chat_template": text_hash(super().chat_template(self._template_name) or "")}
+        template = super().chat_template(self._template_name) or ""
+        return {"chat_template": text_hash(template), TEMPLATE_ARGS: template_args(self)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sprint_eval.model_wrappers.arguments import as_bool
-from sprint_eval.prompt_facts import GENERATION
+from sprint_eval.prompt_facts import APPLIED, GENERATION
 from sprint_eval.prompts import GenerationSettings, generation_facts
 
 if TYPE_CHECKING:
@@ -55,5 +55,7 @@ def prompt_formats(lm: HeadSetLM, questions: Iterable[Question]) -> list[dict[st
     for question in ways.values():
         settings = GenerationSettings.from_gen_kwargs(question.gen_kwargs, lm.model, lm.tokenizer)
         generation = generation_facts(settings, lm)
-        formats.append({**lm.prompt_facts(), **question.prompt_facts, GENERATION: generation})
+        told = dict(question.prompt_facts)
+        templated = lm.prompt_facts(told.pop(APPLIED, None))
+        formats.append({**templated, **told, GENERATION: generation})
     return formats

@@ -7,9 +7,9 @@ router is trained on exactly the prompts and settings that it is tested on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sprint_eval.backends.served import ServedModel
 from sprint_eval.draws import Draw
@@ -18,12 +18,11 @@ from sprint_eval.engine.sampling import stable_seed
 from sprint_eval.engine.settings import DecodingSettings
 from sprint_eval.errors import ArgumentError, did_you_mean
 from sprint_eval.heads import HeadSet
-from sprint_eval.prompt_facts import END_TOKENS
+from sprint_eval.prompt_facts import END_TOKENS, TOKEN_LIMITS
 
 _LOGGER = logging.getLogger(__name__)
 
 DEFAULT_MAX_GEN_TOKS = 256  # HFLM's own
-_TOKEN_LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 _NEUTRAL = {"num_beams": 1, "num_return_sequences": 1, "use_cache": True}
 _KNOWN = {
     "until",
@@ -32,9 +31,10 @@ _KNOWN = {
     "top_k",
     "top_p",
     "repetition_penalty",
-    *_TOKEN_LIMITS,
+    *TOKEN_LIMITS,
     *_NEUTRAL,
 }
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class GenerationSettings:
         """Read a task's ``gen_kwargs`` over the model's ``generation_config``.
 
         Raises:
-            ArgumentError: a setting that is unknown or that no backend here carries out.
+            ArgumentError: a setting that is unknown, that no backend here carries out, or whose value is
+                no number (of ``until``: no text or list of texts).
         """
         for name, value in gen_kwargs.items():
             if name not in _KNOWN:
@@ -65,7 +66,8 @@ class GenerationSettings:
                 )
             if name in _NEUTRAL and value != _NEUTRAL[name]:
                 raise ArgumentError(f"generation setting {name} = {value!r} is not supported here")
-        given = [int(gen_kwargs[name]) for name in _TOKEN_LIMITS if gen_kwargs.get(name) is not None]
+        limits = {name: gen_kwargs[name] for name in TOKEN_LIMITS if gen_kwargs.get(name) is not None}
+        given = [_number(name, limit, int) for name, limit in limits.items()]
         defaults = model.generation_config
         return cls(
             _stop_strings(gen_kwargs.get("until"), tokenizer),
@@ -154,7 +156,9 @@ def _special_tokens(tokenizer: Any, text: str, add_bos_token: bool | None) -> di
 def _stop_strings(until: Any, tokenizer: Any) -> tuple[str, ...]:
     if until is None:
         until = []
-    stops = [until] if isinstance(until, str) else list(until)
+    stops = [until] if isinstance(until, str) else until
+    if not isinstance(stops, Sequence) or not all(isinstance(text, str) for text in stops):
+        raise ArgumentError(f"generation setting until = {until!r}: expected a text or a list of texts")
     end = tokenizer.decode(tokenizer.eos_token_id) if tokenizer.eos_token_id is not None else ""
     # An empty stop string is what a tokenizer without an end token gives; it stops nothing.
     return tuple(dict.fromkeys(text for text in [*stops, end] if text))
@@ -164,9 +168,9 @@ def _sampling(gen_kwargs: Mapping[str, Any], defaults: Any) -> Sampling:
     def value(name: str, fallback: float) -> float:
         given = gen_kwargs.get(name)
         found = given if given is not None else getattr(defaults, name, None)
-        return float(fallback if found is None else found)
+        return _number(name, fallback if found is None else found, float)
 
-    temperature = float(gen_kwargs.get("temperature") or 0.0)
+    temperature = _number("temperature", gen_kwargs.get("temperature") or 0.0, float)
     do_sample = gen_kwargs.get("do_sample")
     penalty = value("repetition_penalty", 1.0)
     if not (temperature > 0.0 if do_sample is None else do_sample):
@@ -174,6 +178,15 @@ def _sampling(gen_kwargs: Mapping[str, Any], defaults: Any) -> Sampling:
     if temperature <= 0.0:
         raise ArgumentError("do_sample=True needs a temperature above 0, for instance temperature=0.6")
     # 50 is transformers' own top_k where neither the task nor the model names one.
-    return Sampling(
-        True, temperature, int(value("top_k", 50)), value("top_p", 1.0), repetition_penalty=penalty
-    )
+    top_k = _number("top_k", value("top_k", 50), int)
+    return Sampling(True, temperature, top_k, value("top_p", 1.0), repetition_penalty=penalty)
+
+
+def _number(name: str, value: Any, kind: Callable[[Any], _Number]) -> _Number:
+    """The value as an ``int`` or ``float``, whichever ``kind`` is."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ArgumentError(f"generation setting {name} = {value!r}: expected a number") from None

@@ -52,9 +52,10 @@ def load_task(
             f"metadata names split = {given['split']}, but the '{split}' part is what is read here: "
             "leave it out, and choose the part by --split where there is one"
         )
+    given["split"] = split  # ours read it, whether by name, by path or out of an included folder
     ours = task_files()
     if name in ours:
-        manager = TaskManager(include_defaults=False, metadata={**given, "split": split})
+        manager = TaskManager(include_defaults=False, metadata=given)
         with _errors_raised():
             return _only_task(manager.load([str(ours[name])]), name)
     include = [include_path] if isinstance(include_path, (str, Path)) else list(include_path or [])

@@ -17,7 +17,7 @@ from sprint_eval.candidate import CandidateFacts, facts_of
 from sprint_eval.errors import ArgumentError, GenerationError, exit_on_error
 from sprint_eval.grading import GRADER_VERSION, Verdict, canonical, default_grader
 from sprint_eval.passk import best_scored, majority_vote, pass_at_k, pass_at_k_unbiased
-from sprint_eval.prompt_facts import ATTRIBUTE, prompt_facts
+from sprint_eval.prompt_facts import ATTRIBUTE, prompt_facts, template_args
 from sprint_eval.questions import question_hash
 from sprint_eval.tasks import rg_math
 from sprint_eval.tasks.documents import Doc, Parts, fingerprint
@@ -103,13 +103,16 @@ class PassAtNTask(ConfigurableTask):
                     f"{self.task_name} has {examples} worked examples, num_fewshot={wanted} asked for"
                 )
         # --cache_requests keys its files by task and tokenizer name, and would serve the questions of
-        # another folder, split, n or sampling: what decides ours goes into that name.
-        decides = json.dumps([self.VERSION, self.options.n, self.config.generation_kwargs], default=str)
+        # another folder, split, n, sampling or thinking mode: what decides ours goes into that name.
+        asked = template_args(getattr(kwargs.get("chat_template"), "__self__", None))
+        ours = [self.VERSION, self.options.n, self.config.generation_kwargs, asked]
+        decides = json.dumps(ours, default=str)
         kwargs["tokenizer_name"] = f"{kwargs.get('tokenizer_name', '')}-{question_hash(decides)}"
         super().build_all_requests(**kwargs)
         # A router is refused on prompts that are built otherwise than those of its training.
-        multiturn = bool(kwargs.get("apply_chat_template") and kwargs.get("fewshot_as_multiturn"))
-        facts = prompt_facts(wanted, kwargs.get("system_instruction"), multiturn)
+        applied = bool(kwargs.get("apply_chat_template"))
+        multiturn = applied and bool(kwargs.get("fewshot_as_multiturn"))
+        facts = prompt_facts(wanted, kwargs.get("system_instruction"), multiturn, applied)
         for instance in self.instances:
             setattr(instance, ATTRIBUTE, facts)
 

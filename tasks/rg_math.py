@@ -51,7 +51,8 @@ def load_parts(options: TaskOptions) -> Parts:
     fewer different training questions than its share gives all that it has, the others the rest.
 
     Raises:
-        DataError: reasoning-gym is not installed, or has not that many different questions.
+        DataError: reasoning-gym is not installed, or has not that many different questions; or the
+            evaluated split is a validation of none.
     """
     streams = [_Stream(kind, options.rg_seed) for kind in KINDS]
     validation_size = options.train_size // 10
@@ -61,6 +62,11 @@ def load_parts(options: TaskOptions) -> Parts:
         test=interleave(_collect(streams, "test", options.test_size)),
         source="generated",
     )
+    if not parts.part(options.split):
+        raise DataError(
+            f"rg_math: train_size={options.train_size} leaves no {options.split} question: "
+            "raise train_size to 10 or more"
+        )
     return parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: str) -> Pa
     (made / "empty").mkdir()
     (made / "empty.jsonl").touch()
     _unsupported_model(made / "bloom")
+    _half_copied(Path(tiny_checkpoint), made / "half-copied")
     return made
 
 
@@ -80,6 +82,12 @@ def _unsupported_model(target: Path) -> None:
     from transformers import BloomConfig
 
     BloomConfig(hidden_size=16, n_layer=1, n_head=2, vocab_size=64).save_pretrained(target)
+
+
+def _half_copied(checkpoint: Path, target: Path) -> None:
+    shutil.copytree(checkpoint, target)
+    weights = target / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
 
 
 @pytest.fixture
@@ -219,6 +227,10 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("sweep", "--model", "{folder}/bloom", "--task", TASK, "--out", "{tmp}/out"),
         "model type 'bloom' is not supported",
     ),
+    "half-copied model": (
+        ("sweep", "--model", "{folder}/half-copied", "--task", TASK, "--out", "{tmp}/out"),
+        "model '{folder}/half-copied' cannot be loaded",
+    ),
     "unknown model argument": (
         (
             *("sweep", "--model", "{model}", "--task", TASK, "--out", "{tmp}/out"),
@@ -271,6 +283,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         "add --draws D",
     ),
     "a demo of nothing": (("demo", "--n", "0", "--out", "{tmp}/out"), "--n 0: expected 1 or more"),
+    "a demo into a file": (("demo", "--out", "{folder}/empty.jsonl"), "{folder}/empty.jsonl is a file"),
     "a demo of too much": (("demo", "--n", "99", "--out", "{tmp}/out"), "has 27 heads"),
     "adapters of a head out of range": (
         ("export", "heads", "--model", "{model}", "--pool", "0:7", "--out", "{tmp}/out"),

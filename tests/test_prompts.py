@@ -48,6 +48,12 @@ def test_temperature_alone_samples_with_the_models_own_cuts() -> None:
     assert read({"temperature": 0.6}).sampling.top_k == 50
 
 
+def test_numbers_may_come_as_text_and_stop_strings_as_any_list() -> None:
+    settings = read({"max_gen_toks": "9", "temperature": "0.6", "top_k": 40.0, "until": ("a", "b")})
+    assert (settings.max_new_tokens, settings.stop) == (9, ("a", "b", "</s>"))
+    assert (settings.sampling.temperature, settings.sampling.top_k) == (0.6, 40)
+
+
 def test_only_sampled_requests_have_seeds() -> None:
     greedy, sampled = read({}), read({"do_sample": True, "temperature": 1.0})
     assert greedy.request((1,), HeadSet(), 0, "a", 0) == greedy.request((1,), HeadSet(), 0, "a", 1)
@@ -62,6 +68,16 @@ def test_only_sampled_requests_have_seeds() -> None:
         ({"num_beams": 4}, "num_beams = 4 is not supported"),
         ({"do_sample": True}, "do_sample=True needs a temperature above 0"),
         ({"do_sample": True, "temperature": 1, "top_p": 0}, "top_p = 0.0"),
+        ({"max_gen_toks": "1k"}, "setting max_gen_toks = '1k': expected a number"),
+        ({"max_new_tokens": [8]}, r"setting max_new_tokens = \[8\]: expected a number"),
+        ({"max_gen_toks": float("inf")}, "setting max_gen_toks = inf: expected a number"),
+        ({"max_gen_toks": True}, "setting max_gen_toks = True: expected a number"),
+        ({"do_sample": True, "temperature": "high"}, "setting temperature = 'high': expected a number"),
+        ({"temperature": 1, "top_p": "x"}, "setting top_p = 'x': expected a number"),
+        ({"temperature": 1, "top_k": "all"}, "setting top_k = 'all': expected a number"),
+        ({"repetition_penalty": "some"}, "setting repetition_penalty = 'some': expected a number"),
+        ({"until": 5}, "setting until = 5: expected a text or a list of texts"),
+        ({"until": ["a", 5]}, r"setting until = \['a', 5\]: expected a text or a list of texts"),
     ],
 )
 def test_settings_that_cannot_be_carried_out_are_refused(gen_kwargs: dict[str, Any], message: str) -> None:

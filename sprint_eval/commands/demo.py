@@ -94,8 +94,10 @@ def _check(args: argparse.Namespace, model: str) -> None:
 
     from sprint_eval.architectures import head_layout_of_config
     from sprint_eval.errors import ArgumentError
+    from sprint_eval.files import refuse_file
     from sprint_eval.heads import HeadPool
 
+    refuse_file(args.out)
     for option in ("train_questions", "test_questions", "n"):
         if getattr(args, option) < 1:
             raise ArgumentError(f"--{option.replace('_', '-')} {getattr(args, option)}: expected 1 or more")

@@ -13,7 +13,7 @@ from typing import Any
 from sprint_eval.errors import DataError, HeadError, MismatchError, StoreError
 from sprint_eval.files import read_json, refuse_file, write_json
 from sprint_eval.heads import HeadPool
-from sprint_eval.prompt_facts import END_TOKENS, GENERATION, MULTITURN, prompt_facts
+from sprint_eval.prompt_facts import END_TOKENS, GENERATION, MULTITURN, TEMPLATE_ARGS, prompt_facts
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -129,9 +129,11 @@ class Manifest:
     def prompt_format(self) -> dict[str, Any]:
         """How a question was put to the model, and how it answered, as far as that is known."""
         told: dict[str, Any] = {}
+        facts = self.facts
         if self.num_fewshot is not None:
-            facts = self.facts
             told = prompt_facts(self.num_fewshot, facts.get("system_instruction"), facts.get(MULTITURN))
+        if self.chat_template is not None and TEMPLATE_ARGS in facts:
+            told[TEMPLATE_ARGS] = facts[TEMPLATE_ARGS]
         return {"chat_template": self.chat_template, **told, GENERATION: self.generation}
 
     def with_questions(self, questions: Sequence[StoredQuestion]) -> Manifest:

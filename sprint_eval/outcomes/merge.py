@@ -23,11 +23,11 @@ from sprint_eval.outcomes.manifest import (
 from sprint_eval.outcomes.reader import Outcomes
 from sprint_eval.outcomes.shard import ShardWriter, shard_paths
 from sprint_eval.processes import Process
-from sprint_eval.prompt_facts import MULTITURN
+from sprint_eval.prompt_facts import MULTITURN, TEMPLATE_ARGS
 
 _BATCH = 4096
 # Facts in which the prompts of other questions may differ, where no prompt's hash can tell.
-_PROMPT_FACTS = ("system_instruction", MULTITURN)
+_PROMPT_FACTS = ("system_instruction", MULTITURN, TEMPLATE_ARGS)
 
 
 def merge_stores(folders: Sequence[str | Path], out: str | Path, *, prefer_first: bool = False) -> Outcomes:

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from sprint_eval.errors import ArgumentError, one_line
+from sprint_eval.errors import ArgumentError, DataError, one_line
 from sprint_eval.fingerprint import model_fingerprint
+from sprint_eval.loading import loading
 from sprint_eval.scoring.base import Answer, Progress, batches, score_distinct
 
 _LOGGER = logging.getLogger(__name__)
@@ -64,12 +65,13 @@ class RewardModel:
 
         check_reward_model(path)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-            model, found = AutoModelForSequenceClassification.from_pretrained(
-                path, trust_remote_code=False, dtype=dtype, output_loading_info=True
-            )
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
-            raise ArgumentError(f"reward_model {path} cannot be loaded: {one_line(error)}") from error
+            with loading(f"reward_model {path}"):
+                tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+                model, found = AutoModelForSequenceClassification.from_pretrained(
+                    path, trust_remote_code=False, dtype=dtype, output_loading_info=True
+                )
+        except DataError as error:
+            raise ArgumentError(one_line(error)) from error
         if found["missing_keys"]:
             name = sorted(found["missing_keys"])[0]
             raise ArgumentError(
@@ -168,8 +170,9 @@ def check_reward_model(path: str) -> None:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        with loading("its config"):
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (DataError, KeyError) as error:
         hint = "" if Path(path).exists() else " (no such folder, nor a name of the hub that can be reached)"
         raise ArgumentError(f"reward_model {path} cannot be read{hint}: {one_line(error)}") from error
     names = list(getattr(config, "architectures", None) or [])

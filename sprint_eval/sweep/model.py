@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sprint_eval.architectures import architecture_of, attention_layout, head_layout_of_config
-from sprint_eval.errors import ArgumentError, DataError, did_you_mean
+from sprint_eval.errors import ArgumentError, did_you_mean
 from sprint_eval.fingerprint import model_fingerprint
 from sprint_eval.heads import HeadLayout
 from sprint_eval.hf_arguments import hf_arguments, refuse_mixed_precision
+from sprint_eval.loading import loading
 from sprint_eval.models import resolve_model_path
 from sprint_eval.sweep.config import SweepConfig
 
@@ -71,7 +72,7 @@ def _hflm(config: SweepConfig) -> HFLM:
     from lm_eval.models.huggingface import HFLM
 
     path = resolve_model_path(config.model)
-    try:
+    with loading(f"model '{config.model}'"):
         return HFLM(
             path,
             dtype=config.dtype,
@@ -79,8 +80,6 @@ def _hflm(config: SweepConfig) -> HFLM:
             batch_size=config.batch_size or 1,
             **config.model_args,
         )
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot load the model {config.model}: {error}") from error
 
 
 def _check_arguments(config: SweepConfig) -> None:
@@ -101,10 +100,8 @@ def _check_config(config: SweepConfig) -> None:
     named = {
         key: config.model_args[key] for key in ("revision", "trust_remote_code") if key in config.model_args
     }
-    try:
+    with loading(f"model '{config.model}'"):
         found = AutoConfig.from_pretrained(resolve_model_path(config.model), **named)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot load the model {config.model}: {error}") from error
     architecture_of(found)
     config.head_pool(head_layout_of_config(found))
 

@@ -11,6 +11,7 @@ from sprint_eval.engine.request import Request
 from sprint_eval.errors import ArgumentError, DataError
 from sprint_eval.heads import HeadSet
 from sprint_eval.outcomes.manifest import Manifest, StoredQuestion, text_hash
+from sprint_eval.prompt_facts import TEMPLATE_ARGS, template_args
 from sprint_eval.prompts import GenerationSettings, encode_prompts, generation_facts
 from sprint_eval.sweep.config import SweepConfig
 from sprint_eval.sweep.fill import Pairs
@@ -139,6 +140,7 @@ def _manifest(config: SweepConfig, model: LoadedModel, task: Any, settings: Gene
     from sprint_eval.grading import GRADER_VERSION
 
     chat = config.apply_chat_template
+    asked = {TEMPLATE_ARGS: template_args(model.lm)} if chat else {}
     return Manifest(
         model=config.model,
         model_fingerprint=model.fingerprint,
@@ -152,7 +154,7 @@ def _manifest(config: SweepConfig, model: LoadedModel, task: Any, settings: Gene
         generation=generation_facts(settings, model.lm),
         pool=tuple(config.head_pool(model.layout).names()),
         grader_version=GRADER_VERSION,
-        facts=_facts(config) | model.facts,
+        facts=_facts(config) | model.facts | asked,
     )
 
 

@@ -12,7 +12,8 @@ from sprint_eval.backends.served import ServedModel
 from sprint_eval.backends.serving import ENGINE_ARGS, Serving
 from sprint_eval.draws import Draw
 from sprint_eval.engine.settings import DecodingSettings
-from sprint_eval.errors import ArgumentError, DataError, did_you_mean
+from sprint_eval.errors import ArgumentError, did_you_mean
+from sprint_eval.loading import loading
 from sprint_eval.models import resolve_model_path
 from sprint_eval.sweep.config import SweepConfig
 from sprint_eval.sweep.model import LoadedModel
@@ -48,10 +49,8 @@ def load_served(config: SweepConfig) -> LoadedModel:
         hint = did_you_mean(unknown[0], hf.union(ENGINE_ARGS[config.engine]))
         raise ArgumentError(f"--model-args: '{unknown[0]}' is unknown to engine={config.engine}{hint}")
     path = resolve_model_path(config.model)
-    try:
+    with loading(f"the config or tokenizer of '{config.model}'"):
         lm = ServedHFLM(path, serving, device="cpu", batch_size=1, **arguments)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot load the tokenizer of {config.model}: {error}") from error
     layout = head_layout_of_config(lm.config)
     pool = config.head_pool(layout)
     if serving.adapters is not None:

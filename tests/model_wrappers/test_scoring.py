@@ -66,6 +66,16 @@ def test_a_store_keeps_scores_for_other_methods(tiny_checkpoint: str, tmp_path: 
     assert "score_seconds" not in info
 
 
+def test_a_store_may_be_named_by_digits(
+    tiny_checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which lm-eval makes a number."""
+    monkeypatch.chdir(tmp_path)
+    model = build(tiny_checkpoint, heads="L0H0", score="base_logprob", store=2024)
+    assert None not in scores(model.generate_until(instances(1), disable_tqdm=True))
+    assert (tmp_path / "2024" / "scores").is_dir()
+
+
 def test_the_base_scores_what_another_head_set_answers(tiny_checkpoint: str) -> None:
     """A fixed head set scores log-likelihood tasks under its mask, but candidates under none."""
     one = build(tiny_checkpoint, heads="L1H2", score="base_logprob")

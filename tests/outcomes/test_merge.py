@@ -58,7 +58,11 @@ def test_a_merge_into_a_file(toy, capsys):
 
 @pytest.mark.parametrize(
     ("field", "one", "two"),
-    [("system_instruction", "Be brief.", None), ("fewshot_as_multiturn", True, False)],
+    [
+        ("system_instruction", "Be brief.", None),
+        ("fewshot_as_multiturn", True, False),
+        ("chat_template_args", {"enable_thinking": False}, {}),
+    ],
 )
 def test_prompts_of_another_format(toy, field, one, two):
     """With other questions no hash of a prompt can tell."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,23 @@ def test_a_causal_model_that_calls_itself_a_classifier_is_refused(
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ArgumentError, match=r"has no weights for score\.weight"):
         RewardModel.load(str(tmp_path), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model.safetensors", b"half", "cannot be loaded"),
+        ("config.json", b"{", "cannot be read: "),
+        ("config.json", b'{"model_type": "llama", "hidden_size": "wide"}', "cannot be read: "),
+    ],
+)
+def test_a_half_copied_or_malformed_folder_is_refused(
+    chat_reward: str, tmp_path: Path, file: str, content: bytes, message: str
+) -> None:
+    folder = shutil.copytree(chat_reward, tmp_path / "reward")
+    (folder / file).write_bytes(content)
+    with pytest.raises(ArgumentError, match=rf"reward_model .*reward {message}"):
+        RewardModel.load(str(folder), "cpu")
 
 
 def test_code_of_a_checkpoint_is_never_run(tmp_path: Path, chat_tokenizer: Any, classifier: Any) -> None:

@@ -68,6 +68,27 @@ def test_worked_examples_are_turns_where_lm_eval_makes_them_turns(config, model)
     assert model.lm.tokenizer.decode(one_turn.prompts[0]) != asked
 
 
+def test_arguments_of_the_template_are_told_and_an_older_store_resumes(config, model, tmp_path, monkeypatch):
+    """They are no part of the run: a store from before they were kept is of the same run."""
+    chat = replace(config, apply_chat_template=True, limit=2, pool="L0H0", out=str(tmp_path))
+    plain = prepare(chat, model).manifest
+    assert plain.prompt_format["chat_template_args"] == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(model.lm, "chat_template_args", {"enable_thinking": False, "date": None})
+        given = prepare(chat, model).manifest  # of a template that has no use for them
+    assert given.prompt_format["chat_template_args"] == {"enable_thinking": False}
+    assert given.run_hash() == plain.run_hash()
+    run_sweep(chat, model=model, process=Process(0, 2), show=lambda text: None)
+    path = tmp_path / "manifest.json"
+    older = json.loads(path.read_text())
+    del older["facts"]["chat_template_args"]
+    path.write_text(json.dumps(older))
+    resumed = run_sweep(chat, model=model, show=lambda text: None)
+    assert (resumed.written, resumed.missing) == (2, 0)
+    assert "chat_template_args" not in resumed.outcomes.manifest.prompt_format
+    assert "chat_template_args" not in prepare(config, model).manifest.prompt_format
+
+
 def test_nothing_is_left_to_do_afterwards(config, model, swept):
     assert run_sweep(config, model=model, show=lambda text: None).written == 0
 
@@ -152,7 +173,7 @@ def test_what_is_refused(config, model, tmp_path):
         run_sweep(replace(fresh, task="rg_maths_pass_at_n"), model=model)
     with pytest.raises(ArgumentError, match="samples"):
         run_sweep(replace(fresh, gen_kwargs={"do_sample": True, "temperature": 0.6}), model=model)
-    with pytest.raises(DataError, match="cannot load the model"):
+    with pytest.raises(DataError, match="model '/no/such/model' cannot be loaded"):
         run_sweep(replace(fresh, model="/no/such/model"))
     assert not (tmp_path / "new").exists()
 

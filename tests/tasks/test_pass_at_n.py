@@ -10,6 +10,7 @@ import pytest
 from scripted import Scripted, evaluate
 
 from sprint_eval.candidate import Candidate, CandidateFacts
+from sprint_eval.errors import ArgumentError
 from sprint_eval.grading import Verdict
 from sprint_eval.tasks import load_task, task_files
 from sprint_eval.tasks.pass_at_n import score
@@ -182,6 +183,27 @@ def test_splits_texts_and_versions(data_dir: Path) -> None:
     other.write_text("\n".join(other.read_text(encoding="utf-8").splitlines()[:-1]), encoding="utf-8")
     assert load_task("asdiv_pass_at_n", metadata).VERSION != test.VERSION
     assert {"equation", "numbers"} <= set(train.eval_docs[0])
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_yaml_by_its_path_or_in_a_folder_gives_the_split_asked_for(
+    data_dir: Path, tmp_path: Path, split: str
+) -> None:
+    """Else a model would be trained on the test, under the name of the training split."""
+    metadata = {"data_dir": str(data_dir)}
+    wanted = load_task("asdiv_pass_at_n", metadata, split=split)
+    path = task_files()["asdiv_pass_at_n"]
+    own = path.read_text(encoding="utf-8").replace("task: asdiv_pass_at_n", "task: own_pass_at_n")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "own.yaml").write_text(
+        own.replace("../_zero_shot", str(path.parents[1] / "_zero_shot")), encoding="utf-8"
+    )
+    by_path = load_task(str(path), metadata, split=split)
+    included = load_task("own_pass_at_n", metadata, split=split, include_path=tmp_path / "own")
+    assert wanted.VERSION == by_path.VERSION == included.VERSION
+    assert list(wanted.eval_docs) == list(by_path.eval_docs) == list(included.eval_docs)
+    with pytest.raises(ArgumentError, match="metadata names split"):
+        load_task(str(path), {**metadata, "split": "dev"}, split=split)
 
 
 def test_grading_of_a_task_is_that_of_its_metrics(data_dir: Path) -> None:

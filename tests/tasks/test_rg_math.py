@@ -10,6 +10,7 @@ import pytest
 from sprint_eval.errors import DataError
 from sprint_eval.grading import default_grader
 from sprint_eval.questions import question_hash
+from sprint_eval.tasks import load_task
 from sprint_eval.tasks.options import TaskOptions
 from sprint_eval.tasks.rg_math import KINDS, load_parts, part_of
 
@@ -71,6 +72,14 @@ def test_kinds_that_run_out_of_training_questions_are_made_up_for_by_others() ->
 def test_more_questions_than_there_are_is_an_error_with_the_most(sizes: dict[str, int]) -> None:
     with pytest.raises(DataError, match=r"rg_math: .* has only \d+ different .* at most \d+ .* lower t"):
         load_parts(TaskOptions(**sizes))
+
+
+@pytest.mark.parametrize("name", ["rg_math_pass_at_n", "rg_math_pass_at_n_fewshot"])
+def test_a_validation_of_none_is_refused_where_it_is_asked_for(name: str) -> None:
+    with pytest.raises(DataError, match="train_size=9 leaves no validation question: raise train_size to 10"):
+        load_task(name, {"train_size": 9}, split="validation")
+    assert len(load_task(name, {"train_size": 9, "test_size": 6}, split="train").eval_docs) == 9
+    assert len(load_task(name, {"train_size": 10, "test_size": 6}, split="validation").eval_docs) == 1
 
 
 def test_golds_are_right_under_our_grader() -> None:
