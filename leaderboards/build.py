@@ -9,7 +9,13 @@ from pathlib import Path
 from sprint_eval.errors import ArgumentError, DataError, SprintError
 from sprint_eval.files import write_atomic, write_json
 from sprint_eval.leaderboards.board import Board, make_board
-from sprint_eval.leaderboards.discover import OUTPUT_FOLDERS, OUTPUT_MARK, find_files
+from sprint_eval.leaderboards.discover import (
+    OUTPUT_FOLDERS,
+    OUTPUT_MARK,
+    OUTPUT_SCHEMA,
+    find_files,
+    made_folders,
+)
 from sprint_eval.leaderboards.latex import document, latex
 from sprint_eval.leaderboards.markdown import write_markdown
 from sprint_eval.leaderboards.plots import write_plots
@@ -50,35 +56,39 @@ def build(
 
     Raises:
         DataError: nothing readable was found, a file went away meanwhile, or ``out`` cannot be written.
-        ArgumentError: the reference names no method, or ``out`` holds folders of somebody else's.
+        ArgumentError: the reference names no method, or ``out`` holds somebody else's of what is replaced.
     """
-    _check_out(out)
+    folders = _check_out(out, OUTPUT_FOLDERS if plots else OUTPUT_FOLDERS - {"plots"})
     board = make_board(paths, reference, cache=cache)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_markdown(out / "leaderboard.md", board)
         if readme is not None:
             write_markdown(readme, board)
-        _write(out, board, title, instances, plots)
+        _write(out, board, title, instances, plots, folders)
     except OSError as error:
         raise DataError(f"{error.filename or out}: {error.strerror or error}") from error
     return board
 
 
-def _check_out(out: Path) -> None:
-    """A build replaces whole folders: those of a leaderboard, never a user's own of the same name."""
-    if (out / OUTPUT_MARK).exists():
-        return
-    for name in sorted(OUTPUT_FOLDERS):
+def _check_out(out: Path, making: frozenset[str]) -> list[str]:
+    """A build replaces whole folders: those of a leaderboard, never a user's own of the same name.
+
+    Returns:
+        The folders that are a leaderboard's once this build has made its own.
+    """
+    ours = made_folders(out)
+    for name in sorted(making - ours if ours else making | {OUTPUT_MARK}):
         if (out / name).exists():
             raise ArgumentError(
                 f"{out} has a '{name}' that no leaderboard made and that would be replaced; "
                 "give another folder to write to"
             )
+    return sorted(making | {name for name in ours if (out / name).exists()})
 
 
-def _write(out: Path, board: Board, title: str, instances: bool, plots: bool) -> None:
-    """Everything but the Markdown."""
+def _write(out: Path, board: Board, title: str, instances: bool, plots: bool, folders: list[str]) -> None:
+    """Everything but the Markdown; ``folders`` are a leaderboard's, and later builds may replace them."""
     records, pairs = board_records(board), pair_records(board)
     write_csv(out / "leaderboard.csv", records)
     write_csv(out / "pairs.csv", pairs)
@@ -87,7 +97,7 @@ def _write(out: Path, board: Board, title: str, instances: bool, plots: bool) ->
     write_outcomes(out / "outcomes.parquet", board)
     write_atomic(out / "leaderboard.tex", latex(board))
     write_atomic(out / "leaderboard-document.tex", document(board))
-    write_json(out / OUTPUT_MARK, _json(board, pairs))
+    write_json(out / OUTPUT_MARK, _json(board, pairs) | {"folders": folders})
     if plots:
         with replaced(out / "plots") as folder:
             write_plots(folder, board)
@@ -102,7 +112,7 @@ def _json(board: Board, pairs: list[dict[str, object]]) -> dict[str, object]:
     tables = [table_record(standing, {}) for standing in board.standings]
     for table in tables:
         table.pop("parts")
-    return {**board_record(board), "schema": 1, "tables": tables, "pairs": pairs}
+    return {**board_record(board), "schema": OUTPUT_SCHEMA, "tables": tables, "pairs": pairs}
 
 
 def watch(

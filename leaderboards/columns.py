@@ -26,12 +26,14 @@ class Column:
 
 
 def columns_of(standing: Standing, intervals: bool = True) -> list[Column]:
-    """Rank, method, scores with intervals, costs that any row states, notes that any row has."""
+    """Rank, method, base models if several, scores with intervals, costs and notes that any row has."""
     rows = standing.rows
     columns = [
         Column("Rank", lambda index: rank_text(standing, index)),
         Column("Method", lambda index: rows[index].name, numeric=False),
     ]
+    if names_models(standing):
+        columns.append(Column("Model", lambda index: rows[index].method.model or "–", numeric=False))
     if len({letters for letters in standing.letters if letters}) > 0 and len(rows) > 1:
         columns.append(Column("Group", lambda index: standing.letters[index], numeric=False))
     for name in (standing.headline, *families.CHOSEN):
@@ -47,6 +49,11 @@ def columns_of(standing: Standing, intervals: bool = True) -> list[Column]:
     if any(row.notes for row in rows):
         columns.append(Column("Notes", lambda index: "; ".join(rows[index].notes), numeric=False))
     return columns
+
+
+def names_models(standing: Standing) -> bool:
+    """Whether rows are of several base models, or of some that are not known, so that each must say which."""
+    return len({row.method.model for row in standing.rows}) > 1
 
 
 def _cost_cell(cost: Cost, values: list[float | None]) -> Callable[[int], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -11,8 +12,9 @@ from pathlib import Path
 from sprint_eval.errors import DataError
 
 _STAMP = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?)\.jsonl?$")
-# A folder that holds this file was written by us: what we put there is no run, and not news.
+# A folder that holds this file, as we write it, is ours: what we put there is no run, and not news.
 OUTPUT_MARK = "leaderboard.json"
+OUTPUT_SCHEMA = 1
 OUTPUT_FOLDERS = frozenset({"data", "plots", "records", "eval_results"})
 
 
@@ -29,6 +31,19 @@ def stamp_of(path: Path) -> str | None:
     """The time that lm-eval put in the file's name."""
     match = _STAMP.search(path.name)
     return match[1] if match else None
+
+
+def made_folders(folder: Path) -> frozenset[str]:
+    """Names of the folders in ``folder`` that a leaderboard made; none where there is no mark of ours."""
+    try:
+        record = json.loads((folder / OUTPUT_MARK).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return frozenset()
+    if not isinstance(record, dict) or record.get("schema") != OUTPUT_SCHEMA or "tables" not in record:
+        return frozenset()
+    # Boards from before the list was kept do not say: all that may be theirs is.
+    listed = record.get("folders", list(OUTPUT_FOLDERS))
+    return frozenset(name for name in OUTPUT_FOLDERS if isinstance(listed, list) and name in listed)
 
 
 def find_files(paths: Iterable[Path]) -> Found:
@@ -56,15 +71,13 @@ def _walk(path: Path) -> Iterable[Path]:
         return
     entered = {path.resolve()}
     for folder, folders, names in os.walk(path, followlinks=True):
-        ours = OUTPUT_MARK in names
         here = Path(folder)
+        ours = made_folders(here) if OUTPUT_MARK in names else frozenset()
         folders[:] = [
-            name
-            for name in sorted(folders)
-            if not (ours and name in OUTPUT_FOLDERS) and _is_new((here / name).resolve(), entered)
+            name for name in sorted(folders) if name not in ours and _is_new((here / name).resolve(), entered)
         ]
         for name in sorted(names):
-            if name.endswith((".json", ".jsonl")) and name != OUTPUT_MARK:
+            if name.endswith((".json", ".jsonl")) and not (ours and name == OUTPUT_MARK):
                 yield here / name
 
 

@@ -1,11 +1,26 @@
-"""Typed access to JSON that others wrote: the right type, ``None``, or an error that names the field."""
+"""Typed access to JSON that others wrote: the right type, ``None``, or an error that names the field.
+
+Credentials in it are masked.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from sprint_eval.errors import DataError
+
+_SECRET = re.compile(r"key|token|secret|password|auth", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"\b(bearer|authorization)\b|\b(hf|sk)[_-]\w{16,}", re.IGNORECASE)
+_USER_INFO = re.compile(r"//[^/@\s]+@")
+# Parts of a name that speak of a tokenizer's tokens: they alone make no credential of it.
+_OF_TEXT = re.compile(
+    r"tokeni[sz](?:er|ed|ation|e)"
+    r"|(?<![a-z])(?:bos|eos|pad|unk|sep|cls|mask|prefix|start|end|stop|image)_token(?:_ids?)?(?![a-z])"
+    r"|(?<![a-z])(?:max|min|num|new|completion|prompt|special|suppress|batched|draft)_tokens(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 def clean(text: str) -> str:
@@ -19,6 +34,13 @@ def describe(value: object) -> str:
     """A value's type and start, for a message."""
     shown = repr(value)
     return f"{type(value).__name__} {shown[:40]}{'…' if len(shown) > 40 else ''}"
+
+
+def masked(name: str, value: str) -> str:
+    """The value, unless its name or its look is a credential's; a user and password in an address go, too."""
+    if _SECRET.search(_OF_TEXT.sub("", name)) or _SECRET_VALUE.search(value):
+        return "***"
+    return _USER_INFO.sub("//***@", value)
 
 
 def number(value: object, name: str) -> float:

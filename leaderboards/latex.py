@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 from sprint_eval.leaderboards.board import Board
-from sprint_eval.leaderboards.columns import columns_of
+from sprint_eval.leaderboards.columns import Column, columns_of
 from sprint_eval.leaderboards.standing import Standing
+from sprint_eval.leaderboards.tables import Row
 from sprint_eval.leaderboards.words import verdict
 
+_STAR = "\\textsuperscript{*}"  # of a row whose notes cast doubt on its score
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -80,9 +83,25 @@ def _table(standing: Standing) -> str:
         " & ".join(escape(column.title) for column in columns) + " \\\\",
         "\\midrule",
     ]
-    for index in range(len(standing.rows)):
-        # A cell that starts with a bracket would be read as the argument of the line break before it.
-        cells = (escape(column.cell(index)) for column in columns)
-        lines.append(" & ".join(f"{{}}{cell}" if cell.startswith("[") else cell for cell in cells) + " \\\\")
-    lines += ["\\bottomrule", "\\end{tabular}}", "\\end{table}", ""]
+    for index, row in enumerate(standing.rows):
+        cells = [_cell(column, index, starred=bool(row.serious)) for column in columns]
+        lines.append(" & ".join(cells) + " \\\\")
+    lines += ["\\bottomrule", "\\end{tabular}}", *_footnote(standing.rows), "\\end{table}", ""]
     return "\n".join(lines)
+
+
+def _cell(column: Column, index: int, starred: bool) -> str:
+    text = escape(column.cell(index))
+    # A cell that starts with a bracket would be read as the argument of the line break before it.
+    text = f"{{}}{text}" if text.startswith("[") else text
+    return text + _STAR if starred and column.title == "Method" else text
+
+
+def _footnote(rows: Sequence[Row]) -> list[str]:
+    """Under the table, what casts doubt on the scores of the rows with a star."""
+    doubted: dict[str, list[str]] = {}
+    for row in rows:
+        if row.serious:
+            doubted.setdefault("; ".join(row.serious), []).append(row.name)
+    said = [f"{', '.join(names)}: {words}." for words, names in doubted.items()]
+    return [f"\\par\\smallskip{{\\footnotesize {_STAR} {escape(' '.join(said))}\\par}}"] if said else []

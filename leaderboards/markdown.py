@@ -7,7 +7,7 @@ from pathlib import Path
 from sprint_eval.errors import DataError
 from sprint_eval.files import write_atomic
 from sprint_eval.leaderboards.board import Board
-from sprint_eval.leaderboards.columns import Column, columns_of
+from sprint_eval.leaderboards.columns import Column, columns_of, names_models
 from sprint_eval.leaderboards.standing import Standing
 from sprint_eval.leaderboards.words import summary, verdict
 from sprint_eval.markdown import escape_markdown
@@ -83,10 +83,10 @@ def _about(standing: Standing) -> str:
     many = "an unknown number of" if table.questions is None else f"{table.questions:,}"
     questions = f"{many} question{'' if table.questions == 1 else 's'}"
     shots = table.settings["few-shot examples"]
-    models = sorted({row.method.model for row in standing.rows if row.method.model})
     text = f"{questions}, {'?' if shots == 'default' else shots}-shot"
-    if len(models) == 1:
-        text += f", {models[0]}"
+    model = standing.rows[0].method.model
+    if model and not names_models(standing):
+        text += f", {model}"
     if standing.letters and any(standing.letters):
         text += "; brackets are 95 % intervals over questions, ranks that a letter joins are not told apart"
     return escape_markdown(text[0].upper() + text[1:] + ".")

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sprint_eval.leaderboards.fields import clean
+from sprint_eval.leaderboards.fields import clean, masked
 from sprint_eval.leaderboards.records import RunHeader
+from sprint_eval.prompt_facts import TOKEN_LIMITS
 
 _MODEL_KEYS = ("pretrained", "model", "path", "engine_path")
 # Arguments that say how fast or where, not what: they do not make another method.
@@ -27,6 +28,20 @@ _NOT_IDENTITY = frozenset(
     }
 )
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "num_beams", "repetition_penalty")
+# Generation settings that stand elsewhere (a table of its own, greedy or not), or change no text.
+_NOT_DECODING = frozenset({"until", "do_sample", "use_cache", *TOKEN_LIMITS})
+# Greedy decoding does not look at these.
+_DRAWS = frozenset({"temperature", "top_k", "top_p", "min_p", "typical_p", "seed"})
+_NEUTRAL = {
+    "repetition_penalty": 1,
+    "length_penalty": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "early_stopping": False,
+}
 _PLAIN = frozenset(
     {"hf", "hf-auto", "huggingface", "vllm", "sglang", "local-completions", "local-chat-completions"}
 )
@@ -58,6 +73,7 @@ def method_of(header: RunHeader) -> Method:
     kind = _text(info.get("method")) or header.model
     model = _model_name(header.model_args)
     sampling = _sampling(header.generation)
+    decoding = _decoding(header.generation, sampling)
     settings = {
         key: value
         for key, value in header.model_args.items()
@@ -73,14 +89,16 @@ def method_of(header: RunHeader) -> Method:
         "seeds": seeds,
         "own": {key: info.get(key) for key in ("pool", "selection", "router_fingerprint", "engine")},
     }
+    if decoding:  # without any, an id stays what it was before these counted
+        identity["decoding"] = decoding
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode("utf-8", "replace"))
     slug = re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")[:40] or "method"
     return Method(
         id=f"{slug}-{digest.hexdigest()[:8]}",
-        name=_name(kind, header, sampling, seeds),
+        name=_name(kind, header, sampling, decoding, seeds),
         kind=kind,
         model=model,
-        details=tuple(_details(header, model, settings, sampling)),
+        details=tuple(_details(header, model, settings, _said(sampling, decoding))),
     )
 
 
@@ -117,7 +135,13 @@ def _by_settings(group: Sequence[Method]) -> list[str]:
     return [", ".join(f"{key}={table[key][:40]}" for key in differing if key in table) for table in tables]
 
 
-def _name(kind: str, header: RunHeader, sampling: dict[str, Any] | None, seeds: list[Any]) -> str:
+def _name(
+    kind: str,
+    header: RunHeader,
+    sampling: dict[str, Any] | None,
+    decoding: dict[str, Any],
+    seeds: list[Any],
+) -> str:
     parts = [kind]
     pool = header.info.get("pool")
     pruned = [clean(str(entry)) for entry in pool] if isinstance(pool, list) else []
@@ -134,9 +158,11 @@ def _name(kind: str, header: RunHeader, sampling: dict[str, Any] | None, seeds: 
     if selection and "selection" in header.model_args:
         parts.append(selection)
     if sampling is not None:
-        parts.append(f"T={sampling['temperature']:g}" if "temperature" in sampling else "sampling")
+        parts.append(f"T={_figure(sampling['temperature'])}" if "temperature" in sampling else "sampling")
     elif kind in _PLAIN or parts == ["base"]:
         parts.append("greedy")
+    penalties = {key: sampling[key] for key in _NEUTRAL if sampling and not _neutral(key, sampling.get(key))}
+    parts += [f"{key[:40]}={_figure(value)[:24]}" for key, value in {**penalties, **decoding}.items()]
     if seeds:
         parts.append(f"seed {seeds[0]}")
     if "draw_seed" in header.model_args:
@@ -164,6 +190,40 @@ def _sampling(generation: dict[str, Any]) -> dict[str, Any] | None:
     return found
 
 
+def _decoding(generation: dict[str, Any], sampling: dict[str, Any] | None) -> dict[str, Any]:
+    """The settings beside sampling's own that may change a text: numbers as they are, others as texts.
+
+    Greedy decoding honours penalties and beams, whatever the temperature says.
+    """
+    elsewhere = _NOT_DECODING | (_DRAWS if sampling is None else frozenset(sampling))
+    found: dict[str, Any] = {}
+    for key, value in sorted(generation.items()):
+        if key in elsewhere or _neutral(key, value):
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+        plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+        found[clean(key)] = value if plain and masked(key, text) == text else masked(key, text)
+    return found
+
+
+def _neutral(key: str, value: object) -> bool:
+    return value in (None, "", [], {}) or (key in _NEUTRAL and value == _NEUTRAL[key])
+
+
+def _said(sampling: dict[str, Any] | None, decoding: dict[str, Any]) -> str:
+    """How answers are decoded, in words."""
+    settings = [f"{key}={_figure(value)}" for key, value in [*(sampling or {}).items(), *decoding.items()]]
+    if not sampling:
+        settings.insert(0, "greedy" if sampling is None else "sampling")
+    return ", ".join(settings)[:2000]
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return clean(shorten(str(value)))[:200]
+
+
 def _path_of(args: dict[str, str]) -> str:
     return next((args[key].rstrip("/") or "/" for key in _MODEL_KEYS if args.get(key)), "")
 
@@ -182,17 +242,14 @@ def shorten(value: str) -> str:
 
 
 def _details(
-    header: RunHeader, model: str | None, settings: dict[str, str], sampling: dict[str, Any] | None
+    header: RunHeader, model: str | None, settings: dict[str, str], decoding: str
 ) -> Iterable[tuple[str, str]]:
     yield "lm-eval model", header.model
     if model:
         yield "base model", model
     for key, value in sorted(settings.items()):
         yield key, shorten(value)[:200]
-    yield (
-        "decoding",
-        "greedy" if sampling is None else ", ".join(f"{k}={v:g}" for k, v in sampling.items()) or "sampling",
-    )
+    yield "decoding", decoding
     for key in (
         "selection",
         "router_fingerprint",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sprint_eval.intervals import exact_difference
+from sprint_eval.intervals import exact_difference, widen_certain
 from sprint_eval.leaderboards import statistics
-from sprint_eval.leaderboards.scores import Scores
+from sprint_eval.leaderboards.scores import VALUE, Scores
 
 Array = npt.NDArray[np.float64]
 _MAX_LEVELS = 64  # a score of more levels is compared pair by pair
@@ -20,6 +20,7 @@ class Pairs:
     """Every pair at one score and k, ``[methods, methods]``: row minus column.
 
     Attributes:
+        low, high: of the difference; NaN where it is one value throughout, and the score has no known bounds.
         p: exact McNemar for 0/1 outcomes, a paired permutation test otherwise.
         holm: p after Holm over all pairs of the table; ``holm_reference`` over those with the reference.
         detectable: the smallest true difference that these questions would show.
@@ -60,6 +61,7 @@ def compare(name: str, k: int, values: Scores, boot: npt.NDArray[np.float32], re
         _widen(low, high, only, questions)
     else:
         p = _permutations(wide)
+        _widen_other(low, high, wide, bounded=name != VALUE)
     absent = np.isnan(mean)
     p[absent, :] = np.nan
     p[:, absent] = np.nan
@@ -117,6 +119,21 @@ def _widen(low: Array, high: Array, only: npt.NDArray[np.int64], questions: int)
         low[first, second], high[first, second] = exact_difference(
             int(only[first, second]), int(only[second, first]), questions
         )
+
+
+def _widen_other(low: Array, high: Array, values: Array, bounded: bool) -> None:
+    """The same where not all is 0/1: exact for scores between 0 and 1, none where no bounds are known."""
+    for first in range(len(values) - 1):
+        rest = slice(first + 1, None)
+        differences = values[first] - values[rest]  # [others, questions]
+        ends = low[first, rest], high[first, rest]  # views
+        if bounded:
+            # Thirds and the like are no exact binary fractions: what is equal differs by rounding.
+            widen_certain(*ends, differences.round(6), paired=True)
+        else:
+            for end in ends:
+                end[np.ptp(differences, axis=1) == 0] = np.nan
+        low[rest, first], high[rest, first] = -ends[1], -ends[0]
 
 
 def _permutations(values: Array) -> Array:

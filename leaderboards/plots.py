@@ -12,6 +12,7 @@ import numpy as np
 
 from sprint_eval.files import write_atomic
 from sprint_eval.leaderboards.board import Board, rounded, score_name
+from sprint_eval.leaderboards.columns import names_models
 from sprint_eval.leaderboards.cost import COSTS, costs_of, pareto
 from sprint_eval.leaderboards.scores import VALUE
 from sprint_eval.leaderboards.standing import Standing
@@ -96,6 +97,16 @@ def _plain(text: str, most: int = 48) -> str:
     return text.replace("$", r"\$")
 
 
+def _labels(standing: Standing, most: int = 48) -> list[str]:
+    """The rows' names as they are printed, with the base model where there are several."""
+    told = names_models(standing)
+    labels = []
+    for row in standing.rows:
+        model = f" · {_plain(row.method.model, 24)}" if told and row.method.model else ""
+        labels.append(_plain(row.name, most) + model)
+    return labels
+
+
 def _intervals(standing: Standing) -> Figure:
     import matplotlib.pyplot as plt
 
@@ -114,7 +125,7 @@ def _intervals(standing: Standing) -> Figure:
         axes.axvline(
             float(family.mean[standing.reference, k - 1]), color="#8a857c", linestyle=":", linewidth=1
         )
-    axes.set_yticks(range(len(rows)), [_plain(row.name) for row in rows])
+    axes.set_yticks(range(len(rows)), _labels(standing)[: len(rows)])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(_plain(f"{score_name(standing, standing.headline, k)}, 95 % intervals over questions"))
@@ -128,12 +139,12 @@ def _curves(standing: Standing) -> Figure:
     family = standing.families[standing.headline]
     ks = np.arange(1, family.mean.shape[1] + 1)
     figure, axes = plt.subplots(figsize=(7, 4.2))
-    for index, row in list(enumerate(standing.rows))[:MAX_LINES]:
+    for index, label in enumerate(_labels(standing)[:MAX_LINES]):
         colour = COLOURS[index % len(COLOURS)]
         style = ("-", "--", ":")[index // len(COLOURS) % 3]
         axes.plot(
             ks, family.mean[index], color=colour, linestyle=style, marker=MARKERS[index % 4], markersize=4.5,
-            label=_plain(row.name),
+            label=label,
         )  # fmt: skip
         if len(standing.rows) <= 6:
             axes.fill_between(ks, family.low[index], family.high[index], color=colour, alpha=0.1, linewidth=0)
@@ -154,6 +165,7 @@ def _cost(standing: Standing, key: str) -> Figure:
         (costs_of(row)[key], rounded(float(family.mean[index, k - 1])))
         for index, row in enumerate(standing.rows)
     ]
+    labels = _labels(standing, 24)
     front = pareto(points, standing.table.lower_is_better)
     figure, axes = plt.subplots(figsize=(7, 4.2))
     steps = sorted((x, y) for (x, y), first in zip(points, front, strict=True) if first and x is not None)
@@ -167,7 +179,7 @@ def _cost(standing: Standing, key: str) -> Figure:
         axes.plot([x], [y], marker=MARKERS[index % 4], color=colour, markerfacecolor=face, linestyle="none")
         if index < MAX_LINES:
             axes.annotate(
-                _plain(standing.rows[index].name, 24),
+                labels[index],
                 (x, y),
                 xytext=(6, 5),
                 textcoords="offset points",

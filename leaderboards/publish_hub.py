@@ -25,10 +25,11 @@ _TASK_IDS = {"openai/gsm8k": "gsm8k"}
 def write_hub_results(folder: Path, board: Board) -> tuple[int, int]:
     """Write ``<method id>/.eval_results/<table>_<score>.yaml``, the first and the last k of each table.
 
-    A result belongs to a data set of the hub; a run that does not name one has no entry.
+    A result belongs to a data set of the hub; a run that does not name one has no entry. Neither has a
+    task's own metric without samples: nothing says whether it is a share, which goes out in percent.
 
     Returns:
-        How many files were written, and how many rows had no data set of the hub.
+        How many files were written, and how many rows have none.
     """
     import yaml
 
@@ -50,6 +51,8 @@ def _entries(standing: Standing, index: int) -> Iterator[tuple[str, dict[str, An
     dataset = row.run.header.dataset
     if dataset is None or not _HUB_ID.fullmatch(dataset):
         return
+    if standing.headline == VALUE and standing.headline_pairs() is None:
+        return
     family = standing.families[standing.headline]
     for k in sorted({1, min(table.k, row.candidates)}):
         value = float(family.mean[index, k - 1])
@@ -58,6 +61,7 @@ def _entries(standing: Standing, index: int) -> Iterator[tuple[str, dict[str, An
         score = score_name(standing, standing.headline, k)
         shots = table.settings["few-shot examples"]
         notes = f"{score} with {row.name}, {table.questions} questions, few-shot examples: {shots}"
+        notes = "; ".join([notes, *row.serious])
         entry: dict[str, Any] = {
             "dataset": {"id": dataset, "task_id": _TASK_IDS.get(dataset, table.task)},
             "value": round(_percent(standing, value), 4),

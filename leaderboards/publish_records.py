@@ -19,10 +19,11 @@ from typing import Any
 from sprint_eval.files import write_json
 from sprint_eval.leaderboards.answers import MAX_TEXT, cut, question_of, row_places, workers
 from sprint_eval.leaderboards.board import Board, iso, score_name
-from sprint_eval.leaderboards.fields import clean
+from sprint_eval.leaderboards.fields import clean, masked
 from sprint_eval.leaderboards.records import PASS
 from sprint_eval.leaderboards.samples import candidate_texts, read_row
 from sprint_eval.leaderboards.standing import Standing
+from sprint_eval.prompt_facts import TOKEN_LIMITS
 
 SCHEMA = "0.3.0"
 _PARALLEL_ROWS = 20_000
@@ -39,6 +40,8 @@ class _Rows:
     common: dict[str, Any]
     score: str
     candidates: int
+    k: int
+    lower: bool
 
 
 def write_records(folder: Path, board: Board, instances: bool = True) -> int:
@@ -85,6 +88,7 @@ def _write_run(folder: Path, board: Board, standing: Standing, index: int, insta
     write_json(folder / place / f"{uuid}.json", record)
     if not has_rows or row.run.sampled is None or row.order is None:
         return None
+    k = table.k if row.deterministic else min(table.k, row.candidates)
     return _Rows(
         path=folder / samples,
         source=row.run.sampled.path,
@@ -95,10 +99,12 @@ def _write_run(folder: Path, board: Board, standing: Standing, index: int, insta
             "evaluation_id": identity,
             "model_id": f"{developer}/{model}",
             "evaluation_name": table.title,
-            "evaluation_result_id": _result_id(identity, score_name(standing, standing.headline, table.k)),
+            "evaluation_result_id": _result_id(identity, score_name(standing, standing.headline, k)),
         },
         score=table.score,
         candidates=row.candidates,
+        k=k,
+        lower=table.lower_is_better,
     )
 
 
@@ -154,6 +160,7 @@ def _record(
                 "method": row.name,
                 "method_id": row.method.id,
                 **{f"method: {key}": value for key, value in row.method.details},
+                **({"notes": "; ".join(row.notes)} if row.notes else {}),
             },
         },
         "evaluation_results": list(_results(board, standing, index, identity)),
@@ -213,10 +220,11 @@ def _generation(settings: dict[str, Any], candidates: int) -> dict[str, Any]:
         value = settings.get(key)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             arguments[name] = value
-    limit = settings.get("max_gen_toks")
+    limit = next((settings[name] for name in TOKEN_LIMITS if settings.get(name) is not None), None)
     if isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1:
         arguments["max_tokens"] = limit
-    details = {key: clean(str(value))[:500] for key, value in settings.items() if key not in arguments}
+    rest = {key: value for key, value in settings.items() if key not in arguments}
+    details = {key: clean(masked(key, str(value)))[:500] for key, value in rest.items()}
     return {"generation_args": arguments, "additional_details": details | {"candidates": str(candidates)}}
 
 
@@ -229,7 +237,7 @@ def _write_rows(job: _Rows) -> None:
 
 
 def _instance(job: _Rows, key: str, row: dict[str, Any]) -> dict[str, Any]:
-    """One question: its text and gold, the N answers, what was extracted, and whether any is right."""
+    """One question: text and gold, the N answers, what was extracted, and if one of the first k is right."""
     question = question_of(row)
     candidates = row.get("candidates") if job.score == PASS else None
     facts = candidates[: job.candidates] if isinstance(candidates, list) else []
@@ -237,7 +245,7 @@ def _instance(job: _Rows, key: str, row: dict[str, Any]) -> dict[str, Any]:
     texts = texts[: job.candidates] if facts else texts
     right = [bool(fields["correct"]) for fields in facts]
     value = row.get(job.score)
-    score = float(any(right)) if facts else float(value) if isinstance(value, (int, float)) else 0.0
+    score = float(any(right[: job.k])) if facts else float(value) if isinstance(value, (int, float)) else 0.0
     digest = hashlib.sha256((question["q"] + question["a"]).encode("utf-8", "replace")).hexdigest()
     metadata = {"subject": question["s"]} if question["s"] else {}
     if facts:
@@ -261,6 +269,6 @@ def _instance(job: _Rows, key: str, row: dict[str, Any]) -> dict[str, Any]:
             for place, fields in enumerate(facts)
             if isinstance(fields.get("extracted"), str)
         ],
-        "evaluation": {"score": score, "is_correct": score > 0},
+        "evaluation": {"score": score, "is_correct": score == (0.0 if job.lower else 1.0)},
         "metadata": {name: clean(str(item))[:4_000] for name, item in metadata.items()},
     }

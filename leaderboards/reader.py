@@ -98,10 +98,10 @@ def _add_runs(reading: Reading, header: RunHeader, outcome: list[Sampled] | None
     before = len(reading.runs)
     sampled_scores = {(sampled.score, sampled.filter) for sampled in outcome}
     if not any(score == PASS for score, _ in sampled_scores):
+        # Another task's own pass@k (HumanEval's) has one value a question: it is not that of candidates.
+        known = sampled_scores | {(PASS, name) for score, name in sampled_scores if score.startswith("pass@")}
         # A corpus metric (perplexity, F1) has no value a question: what the results state is all there is.
-        reading.runs.extend(
-            run for run in _unsampled(header) if (run.score, run.filter) not in sampled_scores
-        )
+        reading.runs.extend(run for run in _unsampled(header) if (run.score, run.filter) not in known)
     for sampled in outcome:
         try:
             _check(header, sampled)

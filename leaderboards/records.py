@@ -87,6 +87,7 @@ class Sampled:
             (``"wmaj"``, ``"best"``): those that every row of the file has.
         counts: how many candidates were truncated, gave no answer, repeated a text, and so on.
         tokens: generated tokens of all candidates, ``None`` where any is unknown.
+        prompts: ``[n]`` a short digest of each question's prompt, ``None`` where any was not logged.
     """
 
     score: str
@@ -101,6 +102,7 @@ class Sampled:
     counts: dict[str, int] = field(default_factory=dict)
     tokens: int | None = None
     choices: dict[str, Bits] = field(default_factory=dict)
+    prompts: npt.NDArray[np.uint64] | None = None
 
     @property
     def candidates(self) -> int:

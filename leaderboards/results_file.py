@@ -13,6 +13,7 @@ from sprint_eval.leaderboards.fields import (
     clean,
     count_or_none,
     mapping,
+    masked,
     number,
     number_or_none,
     text_or_none,
@@ -21,12 +22,6 @@ from sprint_eval.leaderboards.records import Problem, RunHeader
 
 # A results file holds configuration and a handful of numbers a task; this is far beyond any real one.
 MAX_BYTES = 512 * 2**20
-_SECRET = re.compile(r"key|token|secret|password|auth", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"\b(bearer|authorization)\b|\b(hf|sk)[_-]\w{16,}", re.IGNORECASE)
-_USER_INFO = re.compile(r"//[^/@\s]+@")
-_NOT_SECRET = frozenset(
-    {"think_end_token", "add_bos_token", "max_gen_toks", "tokenizer", "tokenized_requests"}
-)
 
 
 def read_results(path: Path, found: Found) -> tuple[list[RunHeader], list[Problem]]:
@@ -145,14 +140,7 @@ def model_args(value: object) -> dict[str, str]:
                 pairs[key.strip()] = item.strip()
     elif value is not None:
         raise DataError("config.model_args is neither a text nor an object")
-    return {key: _masked(key, item) for key, item in pairs.items()}
-
-
-def _masked(key: str, item: str) -> str:
-    """The value, unless its name or its look is a credential's; a user and password in an address go, too."""
-    if (_SECRET.search(key) and key not in _NOT_SECRET) or _SECRET_VALUE.search(item):
-        return "***"
-    return _USER_INFO.sub("//***@", item)
+    return {key: masked(key, item) for key, item in pairs.items()}
 
 
 def _info(config: dict[str, Any]) -> dict[str, Any]:

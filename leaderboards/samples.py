@@ -6,6 +6,7 @@ show texts go back to the rows by their offsets (:func:`read_row`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ class _Builder:
     keys: list[str] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    prompts: list[int | None] = field(default_factory=list)
     correct: list[bytes] = field(default_factory=list)
     majority: list[bytes | None] = field(default_factory=list)
     choices: list[dict[str, bytes]] = field(default_factory=list)
@@ -64,6 +66,7 @@ class _Builder:
         self.keys.append(name if self.seen[name] == 1 else f"{name}#{self.seen[name]}")
         self.offsets.append(where[0])
         self.lengths.append(where[1])
+        self.prompts.append(_prompt(row.get("prompt_hash")))
 
 
 def read_samples(path: Path, repeats: int) -> list[Sampled]:
@@ -116,6 +119,14 @@ def candidate_texts(row: dict[str, Any]) -> list[str]:
         if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
             return [clean(text) for text in value]
     return []
+
+
+def _prompt(value: object) -> int | None:
+    """lm-eval's hash of a prompt as eight bytes: enough to tell two apart, and no text a question to keep."""
+    if not isinstance(value, str) or not value:
+        return None
+    digest = hashlib.blake2b(value.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
 def _lines(handle: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
@@ -270,6 +281,7 @@ def _finish(path: Path, key: tuple[str, str], builder: _Builder, repeats: int) -
             for name in CHOICES
             if builder.choices and all(name in row for row in builder.choices)
         },
+        prompts=None if None in builder.prompts else np.array(builder.prompts, dtype=np.uint64),
     )
 
 

@@ -29,7 +29,7 @@ from sprint_eval.leaderboards.columns import columns_of
 from sprint_eval.leaderboards.cost import COSTS, costs_of
 from sprint_eval.leaderboards.pairs import Pairs
 from sprint_eval.leaderboards.standing import Family, Standing
-from sprint_eval.leaderboards.words import summary, verdict
+from sprint_eval.leaderboards.words import logged, summary, verdict
 
 STYLES = ("base.css", "views.css")
 SCRIPTS = (
@@ -173,6 +173,7 @@ def table_record(standing: Standing, parts: dict[str, Any]) -> dict[str, Any]:
         "lower": table.lower_is_better,
         "headline": standing.headline,
         "compared": bool(standing.pairs),
+        "logged": logged(standing),
         "verdict": verdict(standing),
         "settings": table.settings,
         "reference": standing.reference,
@@ -255,17 +256,22 @@ def _significant(array: npt.NDArray[np.float64]) -> list[float | None]:
 
 
 def _outcomes(standing: Standing) -> dict[str, Any]:
-    """For each row and question: the first candidate that is right (0: none), and how many are."""
+    """For each row and question: the first candidate that is right (0: none), and how many are.
+
+    Scores of one value a question are right or wrong only where all of the table's are 0 or 1.
+    """
+    values = standing.scores.get(families.VALUE)  # [rows, questions, 1]
+    if values is not None:
+        best = 0.0 if standing.table.lower_is_better else 1.0
+        told = bool(np.isin(values, (0.0, 1.0)).all())
+        return {"first": (values[:, :, 0] == best).astype(int).tolist() if told else None, "right": None}
     first, right = [], []
-    for index, row in enumerate(standing.rows):
+    for row in standing.rows:
         sampled = row.run.sampled
         if sampled is None or row.order is None:
-            continue
-        if sampled.values is not None:
-            first.append((standing.scores[families.VALUE][index, :, 0] > 0).astype(int).tolist())
             continue
         correct = sampled.correct[row.order]
         reached = correct.any(axis=1)
         first.append(np.where(reached, correct.argmax(axis=1) + 1, 0).tolist())
         right.append(correct.sum(axis=1).tolist())
-    return {"first": first, "right": right or None}
+    return {"first": first, "right": right}

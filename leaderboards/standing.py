@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sprint_eval.intervals import exact_interval
+from sprint_eval.intervals import widen_certain
 from sprint_eval.leaderboards import ranks, statistics
 from sprint_eval.leaderboards import scores as families
 from sprint_eval.leaderboards.pairs import Pairs, compare
@@ -76,7 +76,7 @@ def stand(table: Table, reference: str | None = None, draws: int = statistics.DR
     standing.reference = find_reference(table, reference)
     resampling = statistics.Resampling(len(table.keys), draws)
     for name, values in scores.items():
-        family, boot = _family(values, resampling)
+        family, boot = _family(name, values, resampling)
         standing.families[name] = family
         _compare(standing, name, values, boot)
         if name == headline:
@@ -107,19 +107,19 @@ def _order(table: Table, values: Scores) -> list[int]:
     return sorted(range(len(table.rows)), key=key)
 
 
-def _family(values: Scores, resampling: statistics.Resampling) -> tuple[Family, npt.NDArray[np.float32]]:
+def _family(
+    name: str, values: Scores, resampling: statistics.Resampling
+) -> tuple[Family, npt.NDArray[np.float32]]:
     """Means and intervals of ``[methods, questions, k]``, and each draw's means ``[methods, k, draws]``."""
     methods, questions, depth = values.shape
     flat = values.transpose(0, 2, 1).reshape(methods * depth, questions)
     means = flat.mean(axis=1, dtype=np.float64)
     boot = resampling.means(flat)
     low, high = statistics.percentile_interval(boot.copy())
-    flat_low, flat_high = flat.min(axis=1), flat.max(axis=1)
-    for column in np.flatnonzero(flat_low == flat_high):
-        if flat_low[column] in (0.0, 1.0):
-            low[column], high[column] = exact_interval(int(flat_low[column]) * questions, questions)
-        else:
-            low[column] = high[column] = np.nan  # one value throughout says nothing of its spread
+    if name != families.VALUE or np.isin(flat, (0.0, 1.0)).all():
+        widen_certain(low, high, flat)
+    else:  # one value throughout says nothing of its spread, nor of how far others may lie
+        low[np.ptp(flat, axis=1) == 0] = high[np.ptp(flat, axis=1) == 0] = np.nan
     shape = (methods, depth)
     family = Family(means.reshape(shape), low.reshape(shape), high.reshape(shape))
     return family, boot.reshape(methods, depth, -1)
@@ -129,7 +129,10 @@ def _compare(standing: Standing, name: str, values: Scores, boot: npt.NDArray[np
     """All pairs at each k; numpy lets go of the interpreter, so threads share the work."""
 
     def at(k: int) -> Pairs:
-        return compare(name, k, values[:, :, k - 1], boot[:, k - 1], standing.reference)
+        pairs = compare(name, k, values[:, :, k - 1], boot[:, k - 1], standing.reference)
+        if standing.table.lower_is_better and pairs.only is not None:
+            pairs.only = pairs.only.T  # a question is solved where the score is 0
+        return pairs
 
     ks = _pair_ks(name, values)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

@@ -13,7 +13,9 @@ import numpy as np
 
 from sprint_eval.leaderboards.fields import clean
 from sprint_eval.leaderboards.methods import Method, method_of, unique_names
+from sprint_eval.leaderboards.prompts import prompts_of, unlike_most
 from sprint_eval.leaderboards.records import PASS, Run
+from sprint_eval.prompt_facts import TOKEN_LIMITS
 
 _COUNT_WORDS = {
     "short": "{} candidates missing",
@@ -120,9 +122,8 @@ def _settings(run: Run) -> dict[str, str]:
     """Everything that must be equal within a table, by the name a reader knows it by."""
     header = run.header
     generation = header.generation
-    limit = generation.get(
-        "max_gen_toks", generation.get("max_new_tokens", header.model_args.get("max_gen_toks"))
-    )
+    limits = [generation.get(name) for name in TOKEN_LIMITS] + [header.model_args.get("max_gen_toks")]
+    limit = next((given for given in limits if given is not None), None)
     until = generation.get("until")
     stops = [until] if isinstance(until, str) else until if isinstance(until, list) else []
     return {
@@ -173,6 +174,7 @@ def _table(settings: dict[str, str], runs: list[Run]) -> Table:
     keys = sorted(runs[0].sampled.keys) if runs[0].sampled is not None else None
     for row in rows:
         _align(row, keys)
+    _note_prompts(rows, keys)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8", "replace")).hexdigest()[:8]
     return Table(
         id=f"t{digest}",
@@ -221,8 +223,6 @@ def _row(method: Method, repeats: list[Run], count: int) -> Row:
     if run.sampled is None:
         logged = "no samples logged" if run.header.samples_path is None else "no value a question"
         row.note(f"{logged}: no intervals, no comparison", serious=True)
-    if repeats[1:]:
-        row.note(f"newest of {len(repeats)} runs")
     return row
 
 
@@ -243,6 +243,22 @@ def _align(row: Row, keys: list[str] | None) -> None:
     if keys is not None and row.run.sampled is not None:
         places = {key: index for index, key in enumerate(row.run.sampled.keys)}
         row.order = np.array([places[key] for key in keys], dtype=np.int64)
+
+
+def _note_prompts(rows: list[Row], keys: list[str] | None) -> None:
+    """Say whose prompts are not the table's, and which row is the newest of runs, with what prompts."""
+    asked = [prompts_of(row.run, keys) for row in rows]
+    for row, prompts, others in zip(rows, asked, unlike_most(asked), strict=True):
+        if keys is not None and others:
+            row.note(f"other prompts on {others:,} of {len(keys):,} questions", serious=True)
+        if row.repeats:
+            older = [prompts_of(run, keys) for run in row.repeats]
+            changed = sum(
+                prompts is not None and before is not None and not np.array_equal(prompts, before)
+                for before in older
+            )
+            told = f", {changed} with other prompts" if changed else ""
+            row.note(f"newest of {len(older) + 1} runs{told}")
 
 
 def _common_k(rows: list[Row]) -> int:

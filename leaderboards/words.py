@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 from sprint_eval.leaderboards import statistics
 from sprint_eval.leaderboards.board import Board, score_name
+from sprint_eval.leaderboards.pairs import Pairs
 from sprint_eval.leaderboards.standing import Standing
+from sprint_eval.leaderboards.tables import Row
 
 
 def figure(value: float, digits: int = 3) -> str:
@@ -21,12 +23,30 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def verdict(standing: Standing) -> str:
-    """Who leads, whether these questions can tell, and what they could not have shown."""
-    table, rows, pairs = standing.table, standing.rows, standing.headline_pairs()
+    """Who leads, whether these questions can tell, what they could not have shown, and whom not to trust."""
+    pairs = standing.headline_pairs()
+    if pairs is None and logged(standing):
+        return "This metric has no value a question, so there are no intervals and no comparison."
     if pairs is None:
         return "No samples were logged (lm_eval --log_samples), so there are no intervals and no comparison."
+    ranked = [index for index in range(len(standing.rows)) if standing.letters[index]]
+    return _lead(standing, pairs, ranked) + _doubts([standing.rows[index] for index in ranked])
+
+
+def logged(standing: Standing) -> bool:
+    """Whether any of a table's runs logged samples, be it that they hold no value of its metric."""
+    return any(row.run.header.samples_path is not None for row in standing.rows)
+
+
+def _doubts(rows: list[Row]) -> str:
+    """The notes that cast doubt on the score of rows that are compared."""
+    doubted = [f"{row.name} ({', '.join(row.serious)})" for row in rows if row.serious]
+    return f" In doubt: {_listing(doubted)}." if doubted else ""
+
+
+def _lead(standing: Standing, pairs: Pairs, ranked: list[int]) -> str:
+    table, rows = standing.table, standing.rows
     name = score_name(standing, standing.headline, table.k)
-    ranked = [index for index in range(len(rows)) if standing.letters[index]]
     if len(ranked) < 2:
         return f"Only one method has {name} on {_these(table.questions)}: there is nothing to compare."
     upper = [(first, second) for place, first in enumerate(ranked) for second in ranked[place + 1 :]]
@@ -65,10 +85,11 @@ def _missed(detectable: npt.NDArray[np.float64]) -> str:
 def _gap(standing: Standing, first: int, second: int) -> str:
     pairs = standing.headline_pairs()
     assert pairs is not None
+    low, high = pairs.low[first, second], pairs.high[first, second]
+    interval = "" if np.isnan(low) else f"95 % interval {signed(low)} to {signed(high)}, "
     return (
-        f" ({signed(pairs.difference[first, second])} over {standing.rows[second].name}, 95 % interval "
-        f"{signed(pairs.low[first, second])} to {signed(pairs.high[first, second])}, "
-        f"Holm p = {p_text(pairs.holm[first, second])})"
+        f" ({signed(pairs.difference[first, second])} over {standing.rows[second].name}, "
+        f"{interval}Holm p = {p_text(pairs.holm[first, second])})"
     )
 
 

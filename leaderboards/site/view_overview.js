@@ -41,5 +41,6 @@ SE.overviewCell = function (cell) {
   const near = means[index] === null ? 0 : Math.round((3 * (means[index] - low)) / (high - low || 1));
   const step = table.lower ? 3 - near : near;
   return SE.h("td", { class: means[index] === null ? "self" : `near${step}` }, SE.h("b", {}, SE.score(means[index])),
-    row.rank && SE.h("small", {}, `rank ${SE.rank(row)}`));
+    row.rank && SE.h("small", {}, `rank ${SE.rank(row)}`),
+    row.serious.map((note) => SE.h("span", { class: "flag serious" }, note)));
 };

@@ -4,7 +4,8 @@
 SE.views.pairs = function (table, state) {
   const controls = SE.h("div", { class: "controls" }, SE.scorePicker(table, state), SE.search(state), SE.methodPicker(table, state));
   if (!table.compared) {
-    return [controls, SE.empty("These runs cannot be compared.", "A paired comparison needs each question's outcome: run lm_eval with --log_samples.")];
+    return [controls, SE.empty("These runs cannot be compared.", table.logged ? "This metric has no value a question."
+      : "A paired comparison needs each question's outcome: run lm_eval with --log_samples.")];
   }
   if (table.rows.length < 2) return [controls, SE.empty("One method only.", "There is nothing to compare it with.")];
   const family = SE.family(table, state);
@@ -81,19 +82,21 @@ SE.pairDetails = function (table, state, family, k, one, two, found) {
   const [first, second] = [table.rows[one], table.rows[two]];
   const facts = [
     ["Difference", SE.signed(found.d)],
-    ["95 % interval", `${SE.signed(found.low)} to ${SE.signed(found.high)}`],
+    ["95 % interval", found.low === null ? "unknown" : `${SE.signed(found.low)} to ${SE.signed(found.high)}`],
     [found.only === undefined || found.only === null ? "p, paired permutation test" : "p, exact McNemar test", SE.pText(found.p)],
     ["p after Holm's correction", SE.pText(found.holm)],
     ["Smallest difference these questions show", found.detectable === null ? "none, or unknown" : SE.score(found.detectable)],
   ];
-  if (found.only !== null && found.only !== undefined) {
+  const counted = found.only !== null && found.only !== undefined;
+  if (counted) {
     facts.push([`Only ${first.name} solves`, SE.count(found.only)], [`Only ${second.name} solves`, SE.count(found.other)]);
   }
   return SE.h("section", { class: "panel details", "aria-live": "polite" },
     SE.h("h3", {}, SE.method(first), SE.h("span", { class: "muted" }, " against "), SE.method(second)),
     SE.h("p", { class: "said" }, SE.pairWords(table, first, second, found, SE.label(table, family, k))),
     SE.h("dl", { class: "facts" }, facts.map(([name, value]) => SE.h("div", {}, SE.h("dt", {}, name), SE.h("dd", {}, value)))),
-    table.parts.questions.length > 0 && SE.h("p", {}, SE.h("a", {
+    // The list of questions goes by the score that the table ranks by, right or wrong a question.
+    counted && family === table.headline && table.parts.questions.length > 0 && SE.h("p", {}, SE.h("a", {
       class: "button", id: "differ", href: SE.hash({ view: "questions", show: "differ", a: first.id, b: second.id, k, question: "", page: "" }),
     }, "Questions where they differ")));
 };

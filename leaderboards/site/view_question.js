@@ -70,7 +70,8 @@ SE.besidePicker = function (table, state, rows, outcomes, at, k) {
       type: "button", class: "chip", id: `beside-${row.id}`, "aria-pressed": rows.includes(index) ? "true" : "false",
       onclick: () => toggle(index),
     }, SE.swatch(row.id), row.name,
-    SE.h("span", { class: SE.solves(outcomes, index, at, k) ? "yes" : "no" }, SE.solves(outcomes, index, at, k) ? "✓" : "✗"))));
+    outcomes.first && SE.h("span", { class: SE.solves(outcomes, index, at, k) ? "yes" : "no" },
+      SE.solves(outcomes, index, at, k) ? "✓" : "✗"))));
 };
 
 SE.answersOf = function (table, index, answers, question, outcomes, at) {
@@ -79,14 +80,21 @@ SE.answersOf = function (table, index, answers, question, outcomes, at) {
   const right = outcomes.right ? outcomes.right[index][at] : null;
   return SE.h("section", { class: "answer", "data-method": row.id },
     SE.h("h3", {}, SE.method(row), right !== null && SE.h("span", { class: "muted" }, `${right} of ${row.n} right`)),
-    found.length ? found.map((candidate, place) => SE.candidate(answers, candidate, place, found))
+    found.length ? found.map((candidate, place) =>
+      SE.candidate(answers, candidate, place, found, SE.isRight(table, index, candidate, outcomes, at)))
       : SE.h("p", { class: "muted" }, "The samples hold no text for this question."));
 };
 
+/** Whether a candidate is right, `null` where unknown: of one value a question, what the table makes of it. */
+SE.isRight = function (table, index, candidate, outcomes, at) {
+  if (table.headline !== "value" || candidate.ok === null) return candidate.ok;
+  return outcomes.first ? SE.solves(outcomes, index, at, 1) : null;
+};
+
 /** A candidate: rank, head pruned, verdict, extracted answer, text. Equal texts are shown once. */
-SE.candidate = function (answers, candidate, place, found) {
+SE.candidate = function (answers, candidate, place, found, right) {
   const twin = found.findIndex((other) => other.t === candidate.t);
-  const verdict = candidate.ok === null ? null : candidate.ok ? ["yes", "✓ right"] : ["no", "✗ wrong"];
+  const verdict = right === null ? null : right ? ["yes", "✓ right"] : ["no", "✗ wrong"];
   return SE.h("div", { class: `candidate ${verdict ? verdict[0] : ""}` },
     SE.h("p", { class: "top" },
       SE.h("span", { class: "place" }, `#${place + 1}`),

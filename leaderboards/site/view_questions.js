@@ -5,7 +5,8 @@ SE.PAGE = 40;
 
 SE.views.questions = function (table, state) {
   if (!table.parts.questions.length) {
-    return [SE.empty("No questions to show.", "These runs were made without --log_samples.")];
+    return [SE.empty("No questions to show.", table.logged ? "This metric has no value a question."
+      : "These runs were made without --log_samples.")];
   }
   if (state.question !== "") return SE.questionPage(table, state);
   return [SE.later(SE.h("div"), SE.everything(table), (data) => SE.questionList(table, state, data))];
@@ -19,7 +20,7 @@ SE.everything = async function (table) {
   return { outcomes, questions: parts.flat() };
 };
 
-/** Whether a row solves a question with its first k candidates. */
+/** Whether a row solves a question with its first k candidates; ask only where `outcomes.first` is known. */
 SE.solves = function (outcomes, row, question, k) {
   const first = outcomes.first[row][question];
   return first > 0 && first <= k;
@@ -35,9 +36,9 @@ SE.questionList = function (table, state, { outcomes, questions }) {
   const page = Math.min(Math.max(0, Number(state.page) || 0), Math.max(0, Math.ceil(wanted.length / SE.PAGE) - 1));
   const shown = wanted.slice(page * SE.PAGE, (page + 1) * SE.PAGE);
   return [
-    SE.questionControls(table, state, questions, k, a, b),
+    SE.questionControls(table, state, outcomes, questions, k, a, b),
     SE.h("p", { class: "muted", role: "status", id: "found" }, `${SE.count(wanted.length)} of ${SE.count(questions.length)} questions`,
-      state.show === "differ" && ` on which ${table.rows[a].name} and ${table.rows[b].name} differ at k = ${k}`),
+      outcomes.first && state.show === "differ" && ` on which ${table.rows[a].name} and ${table.rows[b].name} differ at k = ${k}`),
     shown.length
       ? SE.h("ol", { class: "questions" }, shown.map((at) => SE.questionItem(table, outcomes, questions, at, rows, k)))
       : SE.empty("No question is like that.", "Widen the filters above."),
@@ -67,7 +68,7 @@ SE.questionFilter = function (table, state, outcomes, questions, rows, k, a, b) 
     some: (at) => solved(at) > 0 && solved(at) < rows.length,
     every: (at) => solved(at) === rows.length,
   };
-  const test = tests[state.show] || tests.all;
+  const test = (outcomes.first && tests[state.show]) || tests.all;
   return questions.map((question, at) => at).filter((at) => {
     const question = questions[at];
     if (state.subject && question.s !== state.subject) return false;
@@ -76,7 +77,7 @@ SE.questionFilter = function (table, state, outcomes, questions, rows, k, a, b) 
   });
 };
 
-SE.questionControls = function (table, state, questions, k, a, b) {
+SE.questionControls = function (table, state, outcomes, questions, k, a, b) {
   const subjects = [...new Set(questions.map((question) => question.s).filter(Boolean))].sort();
   const names = table.rows.map((row) => [row.id, row.name]);
   const shows = [
@@ -84,11 +85,12 @@ SE.questionControls = function (table, state, questions, k, a, b) {
     ["some", "some methods solve"], ["none", "no method solves"], ["every", "every method solves"],
   ];
   const depth = table.families[table.headline].mean[0].length;
+  const two = outcomes.first && table.rows.length > 1;
   return SE.h("div", { class: "controls" },
-    SE.select("Show", "show", shows.filter(([key]) => table.rows.length > 1 || !["differ", "aonly", "bonly"].includes(key)),
+    outcomes.first && SE.select("Show", "show", shows.filter(([key]) => two || !["differ", "aonly", "bonly"].includes(key)),
       state.show, (show) => SE.go({ show, page: "" })),
-    table.rows.length > 1 && SE.select("A", "a", names, table.rows[a].id, (id) => SE.go({ a: id, page: "" })),
-    table.rows.length > 1 && SE.select("B", "b", names, table.rows[b].id, (id) => SE.go({ b: id, page: "" })),
+    two && SE.select("A", "a", names, table.rows[a].id, (id) => SE.go({ a: id, page: "" })),
+    two && SE.select("B", "b", names, table.rows[b].id, (id) => SE.go({ b: id, page: "" })),
     subjects.length > 1 && SE.select("Subject", "subject", [["", "all"], ...subjects.map((subject) => [subject, subject])],
       state.subject, (subject) => SE.go({ subject, page: "" })),
     SE.kPicker(depth, k),
@@ -99,12 +101,12 @@ SE.questionControls = function (table, state, questions, k, a, b) {
 
 SE.questionItem = function (table, outcomes, questions, at, rows, k) {
   const question = questions[at];
-  const solved = rows.filter((row) => SE.solves(outcomes, row, at, k));
+  const solved = outcomes.first && rows.filter((row) => SE.solves(outcomes, row, at, k));
   return SE.h("li", {}, SE.h("a", { href: SE.hash({ view: "questions", question: at }), id: `q-${at}` },
     SE.h("span", { class: "ask" }, SE.prose(SE.clip(question.q.trim(), 300), 20)),
     SE.h("span", { class: "about" }, question.s && SE.h("span", { class: "subject" }, question.s),
-      SE.strip(table, outcomes, rows, at, k),
-      SE.h("span", { class: "tally" }, `${solved.length} of ${rows.length} solve`))));
+      solved && SE.strip(table, outcomes, rows, at, k),
+      solved && SE.h("span", { class: "tally" }, `${solved.length} of ${rows.length} solve`))));
 };
 
 /** One mark a method: filled where it solves the question. */

@@ -101,11 +101,14 @@ SE.rankingRow = function (table, columns, index, family, k, reference, scale) {
     }));
 };
 
+/** A row's name, its base model where the table has several, and its notes. */
 SE.nameCell = function (table, row) {
+  const several = table.rows.some((other) => other.model !== row.model);
   return [
     SE.h("div", { class: "line" }, SE.h("button", { type: "button", class: "link", id: `row-${row.id}`, onclick: () => SE.go({ view: "runs", find: "", side: row.id }, true) },
       SE.method(row)),
     row.letters && table.rows.length > 1 && SE.h("span", { class: "letters", title: "methods that share a letter are not shown to differ" }, row.letters)),
+    several && row.model && SE.h("small", {}, row.model),
     row.notes.length > 0 && SE.h("div", { class: "flags" }, SE.flags(row)),
   ];
 };
@@ -155,6 +158,8 @@ SE.rankingLegend = function (table, family, k, reference) {
   return SE.h("p", { class: "muted legend" }, words[family],
     table.compared
       ? ` Bars are 95 % bootstrap intervals over ${SE.count(table.questions)} questions. Methods that share a letter are not shown to differ at ${SE.label(table, table.headline, table.k)} (exact tests, Holm's correction).`
-      : " Runs without logged samples have no intervals.",
+      : table.logged
+        ? " A metric without a value a question has no intervals."
+        : " Runs without logged samples have no intervals.",
     reference !== null && ` The dashed line is ${table.rows[reference].name}.`);
 };

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sprint_eval.compare.figure import Panel
     from sprint_eval.compare.plan import Comparison, Run
     from sprint_eval.leaderboards.board import Board
+    from sprint_eval.leaderboards.tables import Table
 
 HELP = "run a list of methods over tasks through lm_eval; make the leaderboard and the figure"
 EXAMPLES = """\
@@ -85,13 +86,18 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("\n".join(shown(run) for run in runs))
         return 0
+    if args.reference is not None:
+        check_reference(args.reference, [*runs, *finished(comparison.out)], comparison.out / "results")
     check_inputs(comparison)
     carry_out(runs, comparison.out, partial(run_lm_eval, processes=args.processes))
-    board = _board(comparison, args.reference)
     # The leaderboard holds all that was ever run into this folder, and so does the figure.
-    for path in write_figure(
-        comparison.out / "figure4", panels_of(board, finished(comparison.out), comparison.n)
-    ):
+    done = finished(comparison.out)
+    if all(run.oracle for run in done):
+        for table in _oracles(done):
+            print(f"{table.title}: any of the pool solves {_share(table):.3f} of {table.questions} questions")
+        return 0
+    board = _board(comparison, args.reference)
+    for path in write_figure(comparison.out / "figure4", panels_of(board, done, comparison.n)):
         print(f"figure: {path}")
     return 0
 
@@ -148,22 +154,67 @@ def panels_of(board: Board, runs: Iterable[Run], n: int) -> list[Panel]:
                 if folder in method_of:
                     found[method_of[folder]].append(index)
         curves = [curve(name, scores[found[name], :, :n]) for name in order if name in found]
-        task = standing.table.task
-        panels.append(Panel(standing.table.title, curves, len(standing.table.keys), oracles.get(task)))
+        oracle = next((_share(table) for table in oracles if _alike(table, standing.table)), None)
+        panels.append(Panel(standing.table.title, curves, len(standing.table.keys), oracle))
     return panels
 
 
-def _oracles(runs: Iterable[Run]) -> dict[str, float]:
-    """The share of questions that any candidate of the pool solves, by task."""
-    from sprint_eval.leaderboards.reader import read_runs
+def _oracles(runs: Iterable[Run]) -> list[Table]:
+    """Tables of the oracle's runs, a row each."""
+    from sprint_eval.leaderboards.records import PASS
 
-    found = {}
-    for planned in runs:
-        if planned.oracle:
-            for read in read_runs([planned.folder]).runs:
-                if read.sampled is not None and read.sampled.correct.shape[1]:
-                    found[read.header.task] = float(read.sampled.correct.any(axis=1).mean())
-    return found
+    tables = [table for run in runs if run.oracle for table in _tables(run.folder)]
+    return [table for table in tables if table.score == PASS and table.keys is not None]
+
+
+def _tables(results: Path) -> list[Table]:
+    from sprint_eval.leaderboards.reader import read_runs
+    from sprint_eval.leaderboards.tables import build_tables
+
+    return build_tables(read_runs([results]).runs) if results.is_dir() else []
+
+
+def _share(oracle: Table) -> float:
+    """Of the questions, how many any candidate of the pool solves."""
+    (row,) = oracle.rows
+    assert row.run.sampled is not None  # a table with keys has samples in every row
+    return float(row.run.sampled.correct.any(axis=1).mean())
+
+
+def _alike(oracle: Table, table: Table) -> bool:
+    """Whether an oracle is of a table's questions, of its settings, and of the one model that it is about."""
+    return oracle.settings == table.settings and _models(oracle) == _models(table)
+
+
+def _models(table: Table) -> set[str]:
+    headers = [row.run.header for row in table.rows]
+    return {
+        str(header.info.get("model_fingerprint") or header.model_args.get("pretrained")) for header in headers
+    }
+
+
+def check_reference(reference: str, runs: Iterable[Run], results: Path) -> None:
+    """Refuse, before hours of runs, a reference that no row of the leaderboard will be called.
+
+    A row's whole name is known once its results are there; until then, how names and ids begin.
+
+    Raises:
+        ArgumentError: neither a row of ``results`` is called so, nor can one of ``runs`` be.
+    """
+    from sprint_eval.leaderboards.standing import find_reference
+
+    ranked = [run.arguments for run in runs if not run.oracle]
+    starts = {arguments[arguments.index("--model") + 1] for arguments in ranked}
+    given = {part for arguments in ranked for text in arguments for part in text.split(",")}
+    if given & {"heads=base", "pool=base"}:
+        starts.add("base")
+    if any(f"{reference} ".startswith((f"{start} ", f"{start}-")) for start in starts):
+        return
+    if all(find_reference(table, reference) is None for table in _tables(results)):
+        begin = f"its names begin with {', '.join(sorted(starts))}" if starts else "it will have none"
+        raise ArgumentError(
+            f"--reference '{reference}' is no method of the leaderboard: {begin}; run without it to see them"
+        )
 
 
 def _board(comparison: Comparison, reference: str | None) -> Board:

@@ -53,6 +53,31 @@ def test_compare_runs_resumes_and_draws(tiny_checkpoint, router, tmp_path, capsy
         assert name in (out / "figure4.svg").read_bytes()
 
 
+def test_the_oracle_alone_and_as_a_line_beside_what_it_is_of(tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_checkpoint, dtype="float32")
+    pool = HeadPool.single_heads(HeadLayout.uniform(3, 4), [1])
+    questions = ["Training question 0", "Training question 1"]
+    z = np.eye(2, 4, dtype=np.int8)
+    outcomes = Outcomes.from_arrays(z, questions, pool, model_fingerprint=model_fingerprint(model))
+    monkeypatch.setattr(Outcomes, "load", lambda folder: outcomes)
+    out = tmp_path / "out"
+
+    def compare(method, limit):
+        line = ["compare", "--model", tiny_checkpoint, "--tasks", "rg_math_pass_at_n_fewshot", "--n", "2"]
+        line += ["--out", str(out), "--outcomes", "z", "--methods", method, "--limit", limit]
+        assert main([*line, "--model_args", "dtype=float32", "--", "--device", "cpu"]) == 0
+        return capsys.readouterr().out
+
+    assert "any of the pool solves 0.000 of 3 questions" in compare("oracle", "3")
+    assert not (out / "site").exists()
+    compare("greedy", "3")
+    assert b"oracle over the pool" in (out / "figure4.svg").read_bytes()
+    compare("greedy", "2")
+    assert b"oracle over the pool" not in (out / "figure4.svg").read_bytes()
+
+
 def answers(out: Path) -> dict[str, list[str]]:
     """Each question's candidates, from the only samples below ``out``."""
     (samples,) = (out / "results").rglob("samples_*.jsonl")

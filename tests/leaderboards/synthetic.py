@@ -39,6 +39,7 @@ class FakeRun:
     facts: bool = True
     heads: Sequence[str] = ()
     deterministic: bool = False
+    other_prompts: int = 0  # so many of the first questions are asked in other words
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -113,7 +114,7 @@ def _row(
     for k in range(1, run.n + 1):
         metrics[f"pass@{k}"] = float(right[:k].any())
     dumped = json.dumps(doc, indent=2, ensure_ascii=False)
-    prompt = PROMPT + doc["question"]
+    prompt = ("Think first. " if index < run.other_prompts else "") + PROMPT + doc["question"]
     return {
         "doc_id": index,
         "doc": doc,
@@ -263,3 +264,50 @@ def board_of(folder: Path, *runs: FakeRun) -> Board:
     for index, run in enumerate(runs):
         write_run(folder / str(index), replace(run, date=run.date + index))
     return make_board([folder])
+
+
+def foreign(
+    folder: Path,
+    model: str,
+    values: Sequence[float],
+    filters: tuple[str, ...] = ("strict", "flexible"),
+    metric: str = "exact_match",
+    lower: bool = False,
+) -> None:
+    """A run of a task that knows nothing of candidates: one metric, a row a document and filter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines, figures = [], {}
+    for name in filters:
+        figures[f"{metric},{name}"] = sum(values) / len(values)
+        figures[f"{metric}_stderr,{name}"] = 0.1
+        for index, value in enumerate(values):
+            lines.append(
+                {
+                    "doc_id": index,
+                    "doc": {"question": f"{index}?", "answer": f"so #### {index}"},
+                    "target": f"so #### {index}",
+                    "arguments": {"gen_args_0": {"arg_0": f"{index}?", "arg_1": {}}},
+                    "resps": [[f"it is {index}"]],
+                    "filtered_resps": [str(index)],
+                    "filter": name,
+                    "metrics": [metric],
+                    "doc_hash": sha(str(index)),
+                    metric: float(value),
+                }
+            )
+    record = {
+        "results": {"gsm8k": {"alias": "gsm8k", **figures}},
+        "configs": {
+            "gsm8k": {"repeats": 1, "generation_kwargs": {"do_sample": False}, "dataset_path": "openai/gsm8k"}
+        },
+        "versions": {"gsm8k": 3.0},
+        "n-shot": {"gsm8k": 5},
+        "higher_is_better": {"gsm8k": {metric: not lower}},
+        "n-samples": {"gsm8k": {"original": 1319, "effective": len(values)}},
+        "config": {"model": "hf", "model_args": f"pretrained=org/{model}"},
+        "date": 1.76e9,
+        "total_evaluation_time_seconds": "12.5",
+    }
+    (folder / "results_2026-01-01T00-00-00.000001.json").write_text(json.dumps(record), encoding="utf-8")
+    text = "\n".join(map(json.dumps, lines))
+    (folder / "samples_gsm8k_2026-01-01T00-00-00.000001.jsonl").write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ import pytest
 from synthetic import FakeRun, five_methods, outcomes, write_run
 
 from sprint_eval.cli import main
+from sprint_eval.errors import ArgumentError
 from sprint_eval.leaderboards.board import make_board
 from sprint_eval.leaderboards.build import build
 
@@ -107,6 +108,54 @@ def test_folders_of_somebody_else_are_not_replaced(
     assert caught.value.code == 2
     assert "has a 'data' that no leaderboard made" in capsys.readouterr().err
     assert mine.read_text(encoding="utf-8") == "precious"
+
+
+@pytest.mark.parametrize("mark", ["{}", "not JSON", "[]", '{"schema": 1}', '{"schema": 2, "tables": []}'])
+@pytest.mark.parametrize("beside", ["", "data", "plots"])
+def test_a_name_alone_does_not_make_a_folder_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mark: str, beside: str
+) -> None:
+    write_run(tmp_path / "results", FakeRun(questions=3))
+    (tmp_path / "leaderboard.json").write_text(mark, encoding="utf-8")
+    (tmp_path / beside).mkdir(exist_ok=True)
+    mine = tmp_path / beside / "mine.txt"
+    mine.write_text("precious", encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        main(["leaderboard", str(tmp_path / "results"), "--out", str(tmp_path)])
+    assert caught.value.code == 2
+    assert "that no leaderboard made" in capsys.readouterr().err
+    assert mine.read_text(encoding="utf-8") == "precious"
+    assert (tmp_path / "leaderboard.json").read_text(encoding="utf-8") == mark
+
+
+def test_plots_of_ones_own_beside_a_board_without_plots_are_kept(tmp_path: Path) -> None:
+    results, out = tmp_path / "results", tmp_path / "site"
+    write_run(results, FakeRun(questions=3))
+    for _ in range(2):  # the second replaces what the first made, and nothing else
+        build([results], out, plots=False)
+        (out / "plots").mkdir(exist_ok=True)
+        (out / "plots" / "mine.svg").write_text("precious", encoding="utf-8")
+    with pytest.raises(ArgumentError, match="has a 'plots' that no leaderboard made"):
+        build([results], out, plots=True)
+    assert (out / "plots" / "mine.svg").read_text(encoding="utf-8") == "precious"
+
+
+def test_plots_stay_ours_after_a_build_that_draws_none(tmp_path: Path) -> None:
+    results, out = tmp_path / "results", tmp_path / "site"
+    write_run(results, FakeRun(questions=3))
+    for plots in (True, False, True):
+        build([results], out, plots=plots)
+    assert (out / "plots").is_dir()
+
+
+def test_a_board_that_lists_no_folders_is_ours_as_before(tmp_path: Path) -> None:
+    results, out = tmp_path / "results", tmp_path / "site"
+    write_run(results, FakeRun(questions=3))
+    build([results], out)
+    record = json.loads((out / "leaderboard.json").read_text(encoding="utf-8"))
+    del record["folders"]
+    (out / "leaderboard.json").write_text(json.dumps(record), encoding="utf-8")
+    build([results], out)
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

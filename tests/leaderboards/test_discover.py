@@ -32,3 +32,11 @@ def test_what_is_no_result_is_listed_apart(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("", encoding="utf-8")
     found = find_files([tmp_path])
     assert [path.name for path in found.others] == ["config.json", "notes.jsonl"]
+
+
+def test_a_file_called_like_our_mark_hides_no_results(tmp_path: Path) -> None:
+    write_run(tmp_path / "data", FakeRun(questions=2))
+    (tmp_path / "leaderboard.json").write_text("{}", encoding="utf-8")
+    found = find_files([tmp_path])
+    assert len(found.results) == len(found.samples) == 1
+    assert [path.name for path in found.others] == ["leaderboard.json"]

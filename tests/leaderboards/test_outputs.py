@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import TASK, FakeRun, five_methods, outcomes, write_run
+from synthetic import TASK, FakeRun, five_methods, foreign, outcomes, write_run
 
 from sprint_eval.leaderboards.board import make_board
 from sprint_eval.leaderboards.build import build
@@ -135,6 +136,82 @@ def test_records_pass_the_published_schema(out: Path) -> None:
             assert len(row["output"]["raw"]) == 4, "all candidates are kept"
             assert row["evaluation_result_id"] in results
     assert len(identities) == 5
+
+
+def test_records_hold_the_notes(tmp_path: Path) -> None:
+    write_run(tmp_path / "results", FakeRun("sprint-router", info={"router_trained_on_test": True}))
+    build([tmp_path / "results"], tmp_path / "out", plots=False, instances=False)
+    (path,) = (tmp_path / "out" / "records").rglob("*.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    schema("eval.schema.json").validate(record)
+    notes = record["model_info"]["additional_details"]["notes"]
+    assert notes.split("; ")[0] == "router trained on test questions"
+
+
+def test_records_hold_the_token_limit_by_any_name_and_no_credential(tmp_path: Path) -> None:
+    generation = {"max_gen_toks": None, "max_completion_tokens": 64, "api_key": "sesame", "top_p": 0.9}
+    write_run(tmp_path / "results", FakeRun("sprint-router", generation=generation))
+    build([tmp_path / "results"], tmp_path / "out", plots=False, instances=False)
+    (path,) = (tmp_path / "out" / "records").rglob("*.json")
+    assert "sesame" not in path.read_text(encoding="utf-8")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    schema("eval.schema.json").validate(record)
+    for result in record["evaluation_results"]:
+        assert result["generation_config"]["generation_args"] == {"top_p": 0.9, "max_tokens": 64}
+
+
+def lines_of(folder: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Every record with its question lines, by the name of its model."""
+    found = {}
+    for path in folder.rglob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        text = (folder / record["detailed_evaluation_results"]["file_path"]).read_text(encoding="utf-8")
+        found[record["model_info"]["name"]] = (record, [json.loads(line) for line in text.splitlines()])
+    return found
+
+
+def test_lines_of_records_score_what_they_point_to(tmp_path: Path) -> None:
+    """A table of N = 4 with a run of more candidates, one of fewer, and one answer that serves any k."""
+    once = FakeRun("once", "pretrained=m", {"deterministic": True}, n=1, seed=4)
+    runs = [
+        FakeRun("a", seed=1),
+        FakeRun("b", seed=2),
+        FakeRun("more", n=8, seed=3),
+        FakeRun("few", n=2),
+        once,
+    ]
+    for index, run in enumerate(runs):
+        write_run(tmp_path / "results", replace(run, skill=0.15, date=run.date + index))
+    build([tmp_path / "results"], tmp_path / "out", plots=False)
+    found = lines_of(tmp_path / "out" / "records")
+    assert len(found) == 5
+    for record, lines in found.values():
+        stated = {
+            r["evaluation_result_id"]: r["score_details"]["score"] for r in record["evaluation_results"]
+        }
+        (pointed,) = {line["evaluation_result_id"] for line in lines}
+        mean = sum(line["evaluation"]["score"] for line in lines) / len(lines)
+        assert stated[pointed] == pytest.approx(mean)
+    (label,) = {line["evaluation_result_id"] for line in found["tiny-model with few"][1]}
+    assert label.endswith("#pass@2")
+
+
+@pytest.mark.parametrize(
+    ("values", "lower", "right"),
+    [
+        ([0.02, 1.0, 0.0], False, [False, True, False]),
+        ([0.0, 1.0, 1.0], False, [False, True, True]),
+        ([0.0, 1.0, 1.0], True, [True, False, False]),
+    ],
+)
+def test_a_part_of_a_score_is_no_right_answer(
+    tmp_path: Path, values: list[float], lower: bool, right: list[bool]
+) -> None:
+    foreign(tmp_path / "results", "one", values, ("none",), "rouge", lower)
+    build([tmp_path / "results"], tmp_path / "out", plots=False)
+    ((_, lines),) = lines_of(tmp_path / "out" / "records").values()
+    told = {line["input"]["raw"]: line["evaluation"]["is_correct"] for line in lines}
+    assert [told[f"{index}?"] for index in range(3)] == right
 
 
 def test_records_without_lines_a_question(out: Path, tmp_path: Path) -> None:

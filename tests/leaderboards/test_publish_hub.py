@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
-from synthetic import TASK, FakeRun, outcomes, write_run
+from synthetic import TASK, FakeRun, foreign, outcomes, write_run
 
 from sprint_eval.leaderboards.board import make_board
 from sprint_eval.leaderboards.publish_hub import write_hub_results
@@ -54,6 +54,22 @@ def test_each_result_has_a_file_of_its_own_in_its_methods_folder(tmp_path: Path)
     assert len(files) == 8
     assert {path.parent.name for path in files} == {".eval_results"}
     assert len({path.parent.parent.name for path in files}) == 2
+
+
+def test_what_casts_doubt_on_a_result_goes_out_with_it(tmp_path: Path) -> None:
+    run = replace(RUN, model="sprint-router", info={"router_trained_on_test": True})
+    for path in published(tmp_path, run):
+        assert entry_of(path).notes.endswith("few-shot examples: 0; router trained on test questions")
+
+
+def test_a_metric_of_unknown_scale_has_no_entry(tmp_path: Path) -> None:
+    """With samples 0.75 is seen to be a share of 0/1 answers, which goes out as 75."""
+    foreign(tmp_path / "results", "one", [1, 0, 1, 1], ("none",))
+    write_hub_results(tmp_path / "with", make_board([tmp_path / "results"]))
+    (path,) = (tmp_path / "with").rglob("*.yaml")
+    assert entry_of(path).value == 75
+    next((tmp_path / "results").glob("samples_*")).unlink()
+    assert write_hub_results(tmp_path / "without", make_board([tmp_path / "results"])) == (0, 1)
 
 
 @pytest.mark.parametrize("dataset", ["json", "reasoning-gym", "../../etc", "/data/mine"])

@@ -7,51 +7,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from synthetic import FakeRun, sha, write_run
+from synthetic import FakeRun, foreign, write_run
 
 from sprint_eval.leaderboards.board import make_board
 from sprint_eval.leaderboards.reader import read_runs
-
-
-def foreign(
-    folder: Path, model: str, right: list[int], filters: tuple[str, ...] = ("strict", "flexible")
-) -> None:
-    """A run of a task that knows nothing of candidates: one metric, a row a document and filter."""
-    folder.mkdir(parents=True)
-    lines, figures = [], {}
-    for name in filters:
-        figures[f"exact_match,{name}"] = sum(right) / len(right)
-        figures[f"exact_match_stderr,{name}"] = 0.1
-        for index, value in enumerate(right):
-            lines.append(
-                {
-                    "doc_id": index,
-                    "doc": {"question": f"{index}?", "answer": f"so #### {index}"},
-                    "target": f"so #### {index}",
-                    "arguments": {"gen_args_0": {"arg_0": f"{index}?", "arg_1": {}}},
-                    "resps": [[f"it is {index}"]],
-                    "filtered_resps": [str(index)],
-                    "filter": name,
-                    "metrics": ["exact_match"],
-                    "doc_hash": sha(str(index)),
-                    "exact_match": float(value),
-                }
-            )
-    record = {
-        "results": {"gsm8k": {"alias": "gsm8k", **figures}},
-        "configs": {
-            "gsm8k": {"repeats": 1, "generation_kwargs": {"do_sample": False}, "dataset_path": "openai/gsm8k"}
-        },
-        "versions": {"gsm8k": 3.0},
-        "n-shot": {"gsm8k": 5},
-        "n-samples": {"gsm8k": {"original": 1319, "effective": len(right)}},
-        "config": {"model": "hf", "model_args": f"pretrained=org/{model}"},
-        "date": 1.76e9,
-        "total_evaluation_time_seconds": "12.5",
-    }
-    (folder / "results_2026-01-01T00-00-00.000001.json").write_text(json.dumps(record), encoding="utf-8")
-    text = "\n".join(map(json.dumps, lines))
-    (folder / "samples_gsm8k_2026-01-01T00-00-00.000001.jsonl").write_text(text, encoding="utf-8")
+from sprint_eval.leaderboards.words import verdict
 
 
 def test_foreign_tasks_are_compared_on_their_own_metric(tmp_path: Path) -> None:
@@ -87,9 +47,31 @@ def test_a_metric_without_a_value_a_question_is_shown_as_stated(tmp_path: Path) 
     assert board.reading.problems == []
 
 
-def test_the_lowest_is_best_where_the_task_says_so(tmp_path: Path) -> None:
-    from sprint_eval.leaderboards.words import verdict
+def test_what_has_no_value_a_question_is_not_said_to_lack_samples(tmp_path: Path) -> None:
+    foreign(tmp_path, "one", [1, 0, 1], ("none",))
+    path = next(tmp_path.glob("results_*"))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["results"]["gsm8k"]["f1,none"] = 0.4
+    path.write_text(json.dumps(record), encoding="utf-8")
+    stated = make_board([tmp_path]).standings[1]
+    assert verdict(stated).startswith("This metric has no value a question")
+    next(tmp_path.glob("samples_*")).unlink()
+    unlogged = make_board([tmp_path]).standings
+    assert all(verdict(standing).startswith("No samples were logged") for standing in unlogged)
 
+
+def test_a_pass_at_1_of_one_value_a_question_makes_one_table(tmp_path: Path) -> None:
+    """HumanEval's: a number a question, and no candidates."""
+    foreign(tmp_path, "one", [1, 0, 1, 1], ("create_test",), metric="pass@1")
+    (standing,) = make_board([tmp_path]).standings
+    assert (standing.table.score, standing.table.filter) == ("pass@1", "create_test")
+    assert standing.families["value"].mean[0, 0] == 0.75
+    next(tmp_path.glob("samples_*")).unlink()
+    (unlogged,) = make_board([tmp_path]).standings
+    assert unlogged.families["pass"].mean[0, 0] == 0.75, "without samples it is shown as stated"
+
+
+def test_the_lowest_is_best_where_the_task_says_so(tmp_path: Path) -> None:
     for name, right in (("one", [1] * 9), ("two", [0] * 9)):
         foreign(tmp_path / name, name, right, ("none",))
         path = next((tmp_path / name).glob("results_*"))

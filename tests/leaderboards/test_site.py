@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import click, quiet, texts, until, visit, wait
-from synthetic import FakeRun, five_methods, write_run
+from synthetic import FakeRun, five_methods, foreign, write_run
 
 from sprint_eval.leaderboards.build import build
 
@@ -34,6 +35,19 @@ def test_ranking_shows_the_board_s_order(browser: Chrome, site: str) -> None:
     assert scores == sorted(scores, reverse=True)
     assert len(texts(browser, "td.plot svg")) == 5
     assert "hf greedy" in texts(browser, "tr.reference")[0]
+    quiet(browser)
+
+
+def test_rows_of_several_base_models_say_which(browser: Chrome, site: str, tmp_path: Path) -> None:
+    visit(browser, site, "table.ranking")
+    assert texts(browser, "tbody .name small") == []
+    write_run(tmp_path / "results", FakeRun(questions=5))
+    other = FakeRun("vllm", "pretrained=org/<b>other", questions=5, date=1.7e9)
+    write_run(tmp_path / "results", other)
+    build([tmp_path / "results"], tmp_path / "out", plots=False, instances=False)
+    visit(browser, (tmp_path / "out" / "index.html").as_uri(), "table.ranking")
+    shown = dict(zip(names(browser), texts(browser, "tbody .name small"), strict=True))
+    assert shown == {"hf greedy": "tiny-model", "vllm greedy": "<b>other"}
     quiet(browser)
 
 
@@ -156,6 +170,55 @@ def test_questions_where_two_differ(browser: Chrome, site: str) -> None:
     assert len(texts(browser, ".questions li")) == only
 
 
+def test_other_scores_pairs_lead_to_no_list_of_other_questions(browser: Chrome, site: str) -> None:
+    """The list goes by the score that the table ranks by."""
+    visit(browser, site + PAIRS + "&score=maj", ".details dt")
+    assert any(text.startswith("Only ") for text in texts(browser, ".details dt"))
+    assert texts(browser, "#differ") == []
+
+
+def test_parts_of_a_score_make_no_marks_and_no_filters(browser: Chrome, tmp_path: Path) -> None:
+    for index, name in enumerate(("one", "two")):
+        foreign(tmp_path / "results" / name, name, [0.02, 0.5, 1.0 - index], ("none",), "rouge")
+    build([tmp_path / "results"], tmp_path / "out", plots=False)
+    page = (tmp_path / "out" / "index.html").as_uri()
+    visit(browser, page + "#view=questions&show=differ", ".questions li")
+    assert len(texts(browser, ".questions li")) == 3
+    assert texts(browser, "#found") == ["3 of 3 questions"]
+    assert texts(browser, "#show, #a, #b, .strip, .tally") == []
+    visit(browser, page + "#view=questions&question=0", ".candidate")
+    assert texts(browser, ".verdict, .chip .yes, .chip .no") == []
+    visit(browser, page + PAIRS, ".details dt")
+    assert texts(browser, "#differ") == []
+    quiet(browser)
+
+
+def test_where_the_lowest_is_best_a_0_is_right(browser: Chrome, tmp_path: Path) -> None:
+    foreign(tmp_path / "results", "one", [0, 0, 1], ("none",), lower=True)
+    build([tmp_path / "results"], tmp_path / "out", plots=False)
+    page = (tmp_path / "out" / "index.html").as_uri()
+    visit(browser, page + "#view=questions&show=none", ".questions li")
+    assert [text.split("?")[0] for text in texts(browser, ".questions li")] == ["2"]
+    click(browser, ".questions li a")
+    wait(browser, ".candidate")
+    assert texts(browser, ".candidate .verdict") == ["✗ wrong"]
+    quiet(browser)
+
+
+def test_a_metric_without_a_value_a_question_says_so(browser: Chrome, tmp_path: Path) -> None:
+    foreign(tmp_path / "results", "one", [1, 0, 1], ("none",))
+    path = next((tmp_path / "results").glob("results_*"))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["results"]["gsm8k"]["f1,none"] = 0.4
+    path.write_text(json.dumps(record), encoding="utf-8")
+    board = build([tmp_path / "results"], tmp_path / "out", plots=False)
+    (table,) = (standing.table.id for standing in board.standings if standing.table.score == "f1")
+    for view in ("pairs", "questions"):
+        visit(browser, f"{(tmp_path / 'out' / 'index.html').as_uri()}#t={table}&view={view}", ".empty")
+        assert "This metric has no value a question." in texts(browser, ".empty")[0]
+    quiet(browser)
+
+
 def test_drill_down_to_the_candidates(browser: Chrome, site: str) -> None:
     visit(browser, site + "#view=questions", ".questions li")
     click(browser, ".questions li:nth-child(3) a")
@@ -272,13 +335,14 @@ def test_a_missing_part_is_said(browser: Chrome, tmp_path: Path) -> None:
 def test_several_tables_have_an_overview(browser: Chrome, tmp_path: Path) -> None:
     five_methods(tmp_path / "results", questions=5)
     for index, model in enumerate(("hf", "vllm")):
-        write_run(
-            tmp_path / "results", FakeRun(model, questions=8, task="asdiv_pass_at_n", date=1.7e9 + index)
-        )
+        info = {"router_trained_on_test": model == "vllm"}
+        run = FakeRun(model, info=info, questions=8, task="asdiv_pass_at_n", date=1.7e9 + index)
+        write_run(tmp_path / "results", run)
     build([tmp_path / "results"], tmp_path / "out", plots=False, instances=False)
     visit(browser, (tmp_path / "out" / "index.html").as_uri(), "table.overview")
     assert len(texts(browser, ".overview thead th")) == 3
     assert len(texts(browser, ".overview tbody tr")) == 6
+    assert texts(browser, ".overview .flag") == ["router trained on test questions"]
     click(browser, ".overview thead a")
     until(lambda: len(names(browser)) == 2)
     quiet(browser)

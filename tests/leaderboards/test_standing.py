@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import FakeRun, five_methods, outcomes, write_run
+from synthetic import FakeRun, board_of, five_methods, foreign, outcomes, write_run
 
+from sprint_eval.intervals import exact_mean
 from sprint_eval.leaderboards.board import make_board
+from sprint_eval.leaderboards.pairs import compare
 from sprint_eval.leaderboards.scores import unbiased
-from sprint_eval.leaderboards.standing import Standing
+from sprint_eval.leaderboards.standing import Standing, _family
+from sprint_eval.leaderboards.statistics import Resampling
 from sprint_eval.leaderboards.words import verdict
 from sprint_eval.passk import pass_at_k_unbiased
 
@@ -106,6 +109,48 @@ def test_identical_methods_tie_and_are_not_called_certain(tmp_path: Path) -> Non
     assert pairs.high[1, 2] == -pairs.low[1, 2] == pytest.approx(1 - 0.025 ** (1 / 30))
 
 
+def test_equal_answers_are_not_called_certain_beside_others(tmp_path: Path) -> None:
+    """Mean accuracy is 0/1 for the two greedy runs alone; the sampling one makes the table's other."""
+    greedy = FakeRun(seed=7, deterministic=True, questions=30)
+    runs = (
+        greedy,
+        FakeRun("pruned-head", "pretrained=m,heads=base", seed=7, deterministic=True, questions=30),
+        FakeRun(generation={"do_sample": True, "temperature": 0.6}, seed=8, questions=30),
+    )
+    standing = board_of(tmp_path, *runs).standings[0]
+    first, second = (i for i, row in enumerate(standing.rows) if not row.name.endswith("T=0.6"))
+    wanted = 1 - 0.025 ** (1 / 30)
+    for pairs in (standing.pairs[("unbiased", 1)], standing.pairs[("pass", 1)]):
+        assert (pairs.low[first, second], pairs.high[first, second]) == pytest.approx((-wanted, wanted))
+        assert (pairs.low[second, first], pairs.high[second, first]) == pytest.approx((-wanted, wanted))
+    assert standing.pairs[("unbiased", 1)].only is None, "the family is not 0/1"
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_one_difference_throughout_is_as_sure_as_the_score_s_bounds_allow(bounded: bool) -> None:
+    values = np.array([[0.2, 0.9] * 20, [0.1, 0.8] * 20, [0.5, 0.3] * 20], np.float32)
+    boot = np.repeat(values.mean(axis=1)[:, None], 50, axis=1)
+    pairs = compare("unbiased" if bounded else "value", 1, values, boot, None)
+    ends = (pairs.low[0, 1], pairs.high[0, 1])
+    assert (-pairs.high[1, 0], -pairs.low[1, 0]) == pytest.approx(ends, nan_ok=True)
+    if bounded:
+        assert ends == pytest.approx(exact_mean(0.1, 40, -1.0))
+        assert pairs.low[0, 2] == pairs.high[0, 2], "as the draws have it: these differ"
+    else:
+        # The bootstrap of float32 means may differ by rounding; equal differences must be equal in binary.
+        same = compare("value", 1, values[[0, 0]], boot[[0, 0]], None)
+        assert np.isnan([same.low[0, 1], same.high[0, 1], same.low[1, 0]]).all()
+
+
+@pytest.mark.parametrize(("name", "exact"), [("unbiased", True), ("value", False)])
+def test_one_value_throughout_has_an_interval_where_bounds_are_known(name: str, exact: bool) -> None:
+    values = np.stack([np.full(40, 0.5), np.linspace(0, 1, 40)])[:, :, None].astype(np.float32)
+    family, _ = _family(name, values, Resampling(40, draws=200))
+    found = (family.low[0, 0], family.high[0, 0])
+    assert found == pytest.approx(exact_mean(0.5, 40, 0.0)) if exact else np.isnan(found).all()
+    assert family.low[1, 0] < 0.5 < family.high[1, 0]
+
+
 def test_few_questions_are_said_to_be_few(tmp_path: Path) -> None:
     five_methods(tmp_path, questions=6)
     text = verdict(make_board([tmp_path]).standings[0])
@@ -122,6 +167,27 @@ def test_verdict_names_leader_and_gap(tmp_path: Path) -> None:
     assert verdict(standing).startswith("pruned-head L1H1 is ahead of all others at pass@4 (+0.")
     assert standing.letters == ["a", "b"]
     assert (standing.rank_low, standing.rank_high) == ([1, 2], [1, 2])
+
+
+def test_a_leader_in_doubt_is_said_to_be(tmp_path: Path) -> None:
+    told = {"router_trained_on_test": True}
+    runs = (
+        FakeRun("sprint-router", "pretrained=m,router=r", told, skill=0.9, questions=200, seed=1),
+        FakeRun(skill=0.2, questions=200, seed=2),
+    )
+    text = verdict(board_of(tmp_path, *runs).standings[0])
+    assert text.startswith("sprint-router is ahead of all others")
+    assert text.endswith(" In doubt: sprint-router (router trained on test questions).")
+
+
+def test_a_lead_without_an_interval_is_said_without_one(tmp_path: Path) -> None:
+    """Every question two points better, on a scale that has no end."""
+    for name, value in (("one", 3.5), ("two", 1.5)):
+        foreign(tmp_path / name, name, [value] * 12, ("none",))
+    text = verdict(make_board([tmp_path]).standings[0])
+    assert text.startswith(
+        "hf greedy (one) is ahead of all others at exact_match (+2.000 over hf greedy (two), Holm"
+    )
 
 
 def test_majority_is_what_the_first_k_say(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ OTHER = FakeRun("vllm", questions=12, seed=3)
         ({"questions": 11}, "questions: 11"),
         ({"num_fewshot": 4}, "few-shot examples: 4"),
         ({"generation": {"max_gen_toks": 64}}, "token limit: 64"),
+        ({"generation": {"max_gen_toks": None, "max_tokens": 64}}, "token limit: 64"),
+        ({"generation": {"max_gen_toks": None, "max_completion_tokens": 64}}, "token limit: 64"),
         ({"generation": {"until": ["Q:"]}}, "stop strings: 'Q:'"),
         ({"extra": {"chat_template_sha": "abcdef0123456789"}}, "chat template: abcdef01"),
         ({"extra": {"system_instruction_sha": "feedbeef00"}}, "system prompt: feedbeef"),
@@ -103,6 +105,49 @@ def test_newest_of_repeats_wins_and_others_are_listed(tmp_path: Path) -> None:
     assert row.run.header.date == BASE.date + 2
     assert len(row.repeats) == 2
     assert "newest of 3 runs" in row.notes
+
+
+def test_of_several_token_limits_the_first_counts(tmp_path: Path) -> None:
+    """As in lm-eval: synthetic runs state max_gen_toks, too."""
+    (standing,) = board_of(tmp_path, BASE, replace(OTHER, generation={"max_tokens": 64})).standings
+    assert standing.table.settings["token limit"] == "256"
+
+
+def test_newest_of_repeats_says_that_prompts_differ(tmp_path: Path) -> None:
+    (row,) = board_of(tmp_path, replace(BASE, other_prompts=3), BASE, BASE).standings[0].rows
+    assert "newest of 3 runs, 1 with other prompts" in row.notes
+    assert not row.serious
+
+
+def test_rows_with_other_prompts_are_flagged(tmp_path: Path) -> None:
+    third = FakeRun("sglang", questions=12, seed=4)
+    two = board_of(tmp_path / "two", BASE, replace(OTHER, other_prompts=7)).standings
+    assert [row.serious for row in two[0].rows] == [["other prompts on 7 of 12 questions"]] * 2
+    assert len(two) == 1
+    (three,) = board_of(tmp_path / "three", BASE, replace(OTHER, other_prompts=7), third).standings
+    flagged = {row.name: row.serious for row in three.rows if row.serious}
+    assert flagged == {"vllm greedy": ["other prompts on 7 of 12 questions"]}
+
+
+def test_prompts_are_compared_whatever_the_order_of_rows(tmp_path: Path) -> None:
+    for index, run in enumerate((BASE, OTHER)):
+        path = write_run(tmp_path / str(index), replace(run, other_prompts=5))
+        samples = next(path.parent.glob("samples_*"))
+        lines = samples.read_text(encoding="utf-8").splitlines()
+        samples.write_text("\n".join(lines[:: 1 - 2 * index]) + "\n", encoding="utf-8")
+    (standing,) = make_board([tmp_path]).standings
+    assert [row.serious for row in standing.rows] == [[], []]
+
+
+def test_prompts_that_were_not_logged_say_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", BASE)
+    path = write_run(tmp_path / "1", replace(OTHER, other_prompts=5))
+    samples = next(path.parent.glob("samples_*"))
+    rows_read = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
+    rows_read[3]["prompt_hash"] = None
+    samples.write_text("".join(json.dumps(row) + "\n" for row in rows_read), encoding="utf-8")
+    (standing,) = make_board([tmp_path]).standings
+    assert [row.serious for row in standing.rows] == [[], []]
 
 
 def damaged(folder: Path, run: FakeRun, change: Any) -> Board:
