@@ -29,6 +29,7 @@ _SIGNS = str.maketrans(
 )
 
 _SPACING = re.compile(r"\\[,;: ]|\\q?quad\b|~")
+_TIGHT = re.compile(r"\\!(?:\s+(?=\d))?")  # LaTeX prints no space after it: "11,\! 100" is 11,100
 _SIZING = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg)(?![A-Za-z])")
 _STYLES = re.compile(r"\\(?:displaystyle|textstyle|limits|nolimits)(?![A-Za-z])")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
@@ -51,8 +52,9 @@ def undress(answer: str) -> str:
     Words in ``\\text{…}`` and its kin stand bare, so that units and names can be read.
     """
     text = plain_signs(answer)
-    for dressed, bare in (("{,}", ","), ("\\%", "%"), ("\\$", ""), ("\\#", "#"), ("\\!", "")):
+    for dressed, bare in (("{,}", ","), ("\\%", "%"), ("\\$", ""), ("\\#", "#")):
         text = text.replace(dressed, bare)
+    text = _TIGHT.sub("", text)
     text = _SPACING.sub(" ", text)
     text = _SIZING.sub("", text)
     text = _STYLES.sub("", text)

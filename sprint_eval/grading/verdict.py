@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Raised whenever any answer could get another verdict or another extracted text than before.
-GRADER_VERSION = "2"
+GRADER_VERSION = "3"
 
 How = Literal["exact", "numeric", "symbolic", "none"]
 Status = Literal["ok", "no_answer", "too_long", "timeout", "memory", "error"]

@@ -92,6 +92,12 @@ def test_hundred_thousand_characters_are_fast(grader: Grader) -> None:
     texts = ["1" * 100_000, "\\boxed{" * 14_000, "{" * 100_000, "the answer is " * 7_000, "1," * 50_000]
     texts += ["\\boxed{" + "x+" * 50_000 + "1}", "$" * 100_000, "1/" * 50_000, "答" * 100_000, "-" * 100_000]
     texts += ["a " * 50_000, "\\boxed{5 " + "a " * 190 + "7}", "\\frac{" * 16_000, "(" * 100_000 + "1"]
+    texts += [
+        "result: " * 12_000 + ". 5",
+        "the answer is we are. " * 4_500 + "5",
+        "答：因为。" * 20_000 + "5",
+    ]
+    texts += ["= - " * 25_000, "$5 + " * 20_000, "\\boxed{" + "\\! " * 33_000 + "}"]
     start = time.monotonic()
     verdicts = grader.grade([(text, "24") for text in texts])
     assert time.monotonic() - start < 10.0
