@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from sprint_eval.engine import varlen
 from sprint_eval.engine.buckets import Buckets
-from sprint_eval.engine.cache import Cache, PrefixCells
+from sprint_eval.engine.cache import Cache, PrefixCells, lasting
 from sprint_eval.engine.kernel import Kernel
 from sprint_eval.engine.stages import Span, Stage
 
@@ -81,13 +81,10 @@ class LayerAttention:
 
     def _prefixes(self, kernel: Kernel, stage: Stage, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Causal attention of prefixes, each to itself; keys and values are kept."""
+        by_head = not varlen.fits(query)
         for span, cells in stage.prefixes:
-            both = torch.stack((key[span.start : span.end], value[span.start : span.end]), 1)
-            if not varlen.fits(
-                query
-            ):  # products with all queries of a head are faster on heads that lie apart
-                both = both.permute(1, 2, 0, 3).contiguous().permute(2, 0, 1, 3)
-            cells.keys_values[self.layer] = both
+            part = slice(span.start, span.end)
+            cells.keys_values[self.layer] = _kept(key[part], value[part], by_head)
         if kernel.takes_lengths(query):
             rows = stage.rows
             lengths = stage.memo.get("prefixes")
@@ -174,6 +171,21 @@ class LayerAttention:
         places, heads = stage.pruned
         if self.layer == stage.layer and len(places):
             output.index_put_((places, heads), output.new_zeros(()))
+
+
+def _kept(key: Tensor, value: Tensor, by_head: bool) -> Tensor:
+    """Keys and values of a prefix, to keep: ``[length, 2, kv_heads, head_dim]``.
+
+    ``by_head``: a head's lie side by side in memory, which makes products with all of its queries faster.
+    """
+    length, kv_heads, width = key.shape
+    if not by_head:
+        both = lasting((length, 2, kv_heads, width), key)
+        return torch.stack((key, value), 1, out=both)
+    heads = lasting((2, kv_heads, length, width), key)
+    both = heads.permute(2, 0, 1, 3)
+    both[:, 0], both[:, 1] = key, value
+    return both
 
 
 def _by_head(both: Tensor) -> tuple[Tensor, Tensor]:

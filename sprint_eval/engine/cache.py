@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,25 @@ class Store:
         if self._hidden is None:
             raise RuntimeError("hidden states are read before any were written")
         return self._hidden.index_select(0, slots)
+
+
+def lasting(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Memory for what outlives a forward, of the device and dtype of ``like``, not yet written.
+
+    On a CPU it is the system's own: among blocks that stay, the C library searches longer and longer
+    for room for what a forward needs for a moment.
+
+    Raises:
+        MemoryError: the system has none left.
+    """
+    if like.device.type != "cpu" or not hasattr(mmap, "MAP_PRIVATE"):
+        return like.new_empty(shape)
+    try:
+        size = math.prod(shape) * like.element_size()
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(str(error)) from error
+    return torch.frombuffer(memory, dtype=like.dtype).view(shape)  # and keeps it alive
 
 
 class PrefixCells:

@@ -16,7 +16,7 @@ import torch
 
 from sprint_eval.architectures import attention_layout
 from sprint_eval.engine.attention import LayerAttention, packed
-from sprint_eval.engine.cache import Cache
+from sprint_eval.engine.cache import Cache, lasting
 from sprint_eval.engine.plan import StepPlan
 from sprint_eval.engine.segments import Segments
 from sprint_eval.engine.stages import Stage
@@ -121,7 +121,8 @@ class _Step(LayerAttention):
             self._cache.stores[below.segment].write_hidden(below.slots, hidden[: below.rows])
         for span, cells in below.prefixes:
             if span.key.shared:
-                cells.hidden = hidden[span.start : span.end].clone()
+                part = hidden[span.start : span.end]
+                cells.hidden = lasting(tuple(part.shape), part).copy_(part)
 
 
 def _leave(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
