@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from sprint_eval.engine import varlen
 from sprint_eval.engine.buckets import Buckets
-from sprint_eval.engine.cache import Cache, PrefixCells, lasting
+from sprint_eval.engine.cache import Cache, PrefixCells, empty_lasting
 from sprint_eval.engine.kernel import Kernel
 from sprint_eval.engine.stages import Span, Stage
 
@@ -84,7 +84,7 @@ class LayerAttention:
         by_head = not varlen.fits(query)
         for span, cells in stage.prefixes:
             part = slice(span.start, span.end)
-            cells.keys_values[self.layer] = _kept(key[part], value[part], by_head)
+            cells.keys_values[self.layer] = _copy_to_keep(key[part], value[part], by_head)
         if kernel.takes_lengths(query):
             rows = stage.rows
             lengths = stage.memo.get("prefixes")
@@ -173,19 +173,17 @@ class LayerAttention:
             output.index_put_((places, heads), output.new_zeros(()))
 
 
-def _kept(key: Tensor, value: Tensor, by_head: bool) -> Tensor:
-    """Keys and values of a prefix, to keep: ``[length, 2, kv_heads, head_dim]``.
+def _copy_to_keep(key: Tensor, value: Tensor, by_head: bool) -> Tensor:
+    """Keys and values of a prefix: ``[length, 2, kv_heads, head_dim]``.
 
     ``by_head``: a head's lie side by side in memory, which makes products with all of its queries faster.
     """
     length, kv_heads, width = key.shape
-    if not by_head:
-        both = lasting((length, 2, kv_heads, width), key)
-        return torch.stack((key, value), 1, out=both)
-    heads = lasting((2, kv_heads, length, width), key)
-    both = heads.permute(2, 0, 1, 3)
-    both[:, 0], both[:, 1] = key, value
-    return both
+    if by_head:
+        both = empty_lasting((2, kv_heads, length, width), key).permute(2, 0, 1, 3)
+    else:
+        both = empty_lasting((length, 2, kv_heads, width), key)
+    return torch.stack((key, value), 1, out=both)
 
 
 def _by_head(both: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,16 +56,16 @@ class Store:
         return self._hidden.index_select(0, slots)
 
 
-def lasting(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Memory for what outlives a forward, of the device and dtype of ``like``, not yet written.
+def empty_lasting(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """A tensor, not yet written, for one of many blocks that outlive a forward; device and dtype of ``like``.
 
-    On a CPU it is the system's own: among blocks that stay, the C library searches longer and longer
-    for room for what a forward needs for a moment.
+    On a CPU its memory comes from the system itself: among thousands of blocks that stay, the C library
+    searches longer and longer for room for what a forward needs for a moment.
 
     Raises:
         MemoryError: the system has none left.
     """
-    if like.device.type != "cpu" or not hasattr(mmap, "MAP_PRIVATE"):
+    if like.device.type != "cpu" or not hasattr(mmap, "MAP_PRIVATE"):  # as on Windows
         return like.new_empty(shape)
     try:
         size = math.prod(shape) * like.element_size()

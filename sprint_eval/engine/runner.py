@@ -16,7 +16,7 @@ import torch
 
 from sprint_eval.architectures import attention_layout
 from sprint_eval.engine.attention import LayerAttention, packed
-from sprint_eval.engine.cache import Cache, lasting
+from sprint_eval.engine.cache import Cache, empty_lasting
 from sprint_eval.engine.plan import StepPlan
 from sprint_eval.engine.segments import Segments
 from sprint_eval.engine.stages import Stage
@@ -122,7 +122,7 @@ class _Step(LayerAttention):
         for span, cells in below.prefixes:
             if span.key.shared:
                 part = hidden[span.start : span.end]
-                cells.hidden = lasting(tuple(part.shape), part).copy_(part)
+                cells.hidden = empty_lasting(tuple(part.shape), part).copy_(part)
 
 
 def _leave(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Layers that have lost heads: groups of any sizes share as even ones do."""
+"""Layers that have lost heads, whose groups of any sizes share as even ones do; and how prefixes are kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy import make_engine, make_requests, one_by_one, tokens
 
-from sprint_eval.engine import probe
+from sprint_eval.engine import attention, probe
 from sprint_eval.heads import HeadSet
 from sprint_eval.pruning.surgery import cut
 
@@ -48,3 +48,14 @@ def test_a_wrong_place_in_the_grid_is_seen(tiny_model: Callable[..., Any]) -> No
     assert probe.why_unsafe(model) is None
     index._tensors["places", torch.device("cpu")] = torch.tensor([0, 2, 1])  # they are 0, 1, 2
     assert "differ" in str(probe.why_unsafe(model))
+
+
+@pytest.mark.parametrize("by_head", [True, False])
+def test_a_prefix_is_kept_as_a_copy_in_either_layout(by_head: bool) -> None:
+    packed = torch.randn(5, 6, 4)  # as they come: strided parts of one projection
+    key, value = packed[:, :3], packed[:, 3:]
+    kept = attention._copy_to_keep(key, value, by_head)
+    assert torch.equal(kept, torch.stack((key, value), 1))
+    assert kept[:, 0, 1].stride(0) == (4 if by_head else 24)
+    packed.zero_()
+    assert kept.any(), "a copy"

@@ -1,4 +1,4 @@
-"""Memory of what outlives a forward."""
+"""Memory of blocks that outlive a forward."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sprint_eval.engine import attention, cache
+from sprint_eval.engine import cache
 
 STATUS = Path("/proc/self/status")
 
 
 def test_memory_that_lasts_is_of_the_dtype_and_shape_asked_for() -> None:
     like = torch.zeros(2, dtype=torch.bfloat16)
-    found = cache.lasting((3, 5, 7), like)
+    found = cache.empty_lasting((3, 5, 7), like)
     assert found.shape == (3, 5, 7)
     assert found.dtype == torch.bfloat16
     assert not found.any(), "new pages are zeros"
@@ -31,7 +31,7 @@ def test_memory_that_lasts_goes_back_to_the_system_with_its_tensor() -> None:
 
     size = 2**18  # floats; 1 MiB, which the C library may keep when it is freed
     before = resident()
-    blocks = [cache.lasting((size,), torch.zeros(0)).fill_(1) for _ in range(64)]
+    blocks = [cache.empty_lasting((size,), torch.zeros(0)).fill_(1) for _ in range(64)]
     assert resident() - before > 60 * 2**20
     view = blocks[0][:10]
     del blocks
@@ -45,15 +45,4 @@ def test_a_system_without_memory_is_out_of_memory(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(mmap, "mmap", refuse)
     with pytest.raises(MemoryError, match="Cannot allocate memory"):
-        cache.lasting((4,), torch.zeros(0))
-
-
-@pytest.mark.parametrize("by_head", [True, False])
-def test_a_prefix_is_kept_as_a_copy_in_either_layout(by_head: bool) -> None:
-    packed = torch.randn(5, 6, 4)  # as they come: strided parts of one projection
-    key, value = packed[:, :3], packed[:, 3:]
-    kept = attention._kept(key, value, by_head)
-    assert torch.equal(kept, torch.stack((key, value), 1))
-    assert kept[:, 0, 1].stride(0) == (4 if by_head else 24)
-    packed.zero_()
-    assert kept.any(), "a copy"
+        cache.empty_lasting((4,), torch.zeros(0))
